@@ -1,0 +1,50 @@
+# make demo    set up, run the whole workflow once, print the alerts
+# make up      set up, start Dagster's UI on http://127.0.0.1:3000 (Ctrl-C stops everything)
+# make test    set up, lint, types, import contracts, tests
+# make clean   remove the data of this project (asks first); make lock renews requirements.lock
+
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := orchestration_project assets tests
+DATA := $(if $(ORCHESTRATE_HOME),$(ORCHESTRATE_HOME),$(CURDIR)/home)
+
+.PHONY: demo up test lint setup clean lock .env
+
+demo: setup
+	$(BIN)/orchestrate demo
+
+up: setup
+	$(BIN)/orchestrate up
+
+test: setup lint
+	$(BIN)/python -m pytest -n auto --dist loadgroup
+
+lint: setup
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+setup: .venv/.ready .env
+
+# The environment, from the lock; made anew when the lock or the project's own metadata change.
+.venv/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' \
+		|| { echo "Python 3.11 to 3.14 is needed; $(PYTHON) is $$($(PYTHON) --version). Name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# What a bare `dagster dev` or `dg dev` in this folder reads, so that it works on the same data.
+.env: .venv/.ready
+	@$(BIN)/orchestrate where >/dev/null
+	@printf 'DAGSTER_HOME=%s\nORCHESTRATE_HOME=%s\n' "$(DATA)/dagster" "$(DATA)" > $@
+
+clean:
+	@printf 'Remove %s with everything in it? [y/N] ' "$(DATA)"; read answer; [ "$$answer" = y ]
+	rm -rf "$(DATA)" .env .venv
+
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--group dev pyproject.toml -o requirements.lock

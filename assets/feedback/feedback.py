@@ -1,0 +1,93 @@
+"""What customers wrote, in one shape whatever file it came in."""
+
+import json
+from typing import Any
+
+import pandas as pd
+import pandera.pandas as pa
+
+from orchestration_project.core.contracts import Contract, UtcTime
+from orchestration_project.model_output import governed_asset
+from orchestration_project.stores.arrivals import Arrivals
+
+ALIASES = {
+    "message_id": ("id", "ticket_id", "review_id"),
+    "received_at": ("timestamp", "created_at", "sent_at", "date"),
+    "channel": ("source", "medium"),
+    "account": ("customer_id", "customer", "account_id", "user"),
+    "text": ("message", "body", "comment", "review", "content"),
+    "metadata": ("meta",),
+}
+"""Column → other names it is accepted under. Any other column is drift and halts the batch."""
+
+
+class Feedback(Contract):
+    """One message of a customer."""
+
+    message_id: str = pa.Field(unique=True, str_length={"min_value": 1, "max_value": 200}, description="Stable id.")
+    received_at: UtcTime = pa.Field(description="When it came in, UTC.")
+    channel: str = pa.Field(description="How it came in: email, chat, app, …")
+    account: str = pa.Field(nullable=True, description="Who wrote it, as far as known.")
+    text: str = pa.Field(description="What was written.")
+    metadata: str = pa.Field(description="Further facts, a JSON object.")
+
+    @pa.check("text")
+    def not_blank(cls, text: pd.Series) -> Any:
+        """text says something"""
+        return text.str.strip() != ""
+
+    @pa.check("metadata")
+    def json_object(cls, metadata: pd.Series) -> Any:
+        """metadata is a JSON object"""
+        return metadata.map(is_json_object)
+
+
+def is_json_object(text: str) -> bool:
+    """Whether a text is a JSON object."""
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
+
+
+def with_own_names(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rename aliases to our column names; where a row has several names of one column, the first that has a value
+    counts.
+    """
+    frame = rows.copy()
+    for name, aliases in ALIASES.items():
+        for alias in aliases:
+            if alias not in frame:
+                continue
+            other = frame.pop(alias)
+            frame[name] = frame[name].where(frame[name].notna(), other) if name in frame else other
+    return frame
+
+
+def parse_times(values: pd.Series) -> pd.Series:
+    """Moments in UTC from ISO 8601 text that states its zone; anything else becomes null, which the gate refuses."""
+    if isinstance(values.dtype, pd.DatetimeTZDtype):
+        return values.dt.tz_convert("UTC").astype("datetime64[us, UTC]")
+    texts = values.astype("str").str.strip()
+    has_zone = texts.str.contains(r"(?:Z|[+-]\d{2}:?\d{2})$", na=False)
+    times = pd.to_datetime(texts.where(has_zone), format="ISO8601", utc=True, errors="coerce")
+    return times.astype("datetime64[us, UTC]")
+
+
+@governed_asset(contract=Feedback, group_name="feedback", owners=["team:customer-care"])
+def feedback(arrivals: Arrivals) -> pd.DataFrame:
+    """Every message that came in with the batch, once."""
+    frame = with_own_names(arrivals.rows)
+    frame["message_id"] = arrivals.identify(frame, by=("text", "account", "received_at"))
+    registered_at = arrivals.origin["registered_at"]
+    if "received_at" in frame:
+        is_stated = frame["received_at"].notna()
+        frame["received_at"] = parse_times(frame["received_at"]).where(is_stated, registered_at)
+    else:
+        frame["received_at"] = registered_at
+    for name, default in (("channel", "unknown"), ("account", None), ("metadata", "{}")):
+        if name not in frame:
+            frame[name] = pd.Series(default, frame.index, dtype="str")
+        elif default is not None:
+            frame[name] = frame[name].fillna(default)
+    return frame

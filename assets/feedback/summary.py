@@ -1,0 +1,139 @@
+"""What unhappy customers write about, per issue and day: how much, against what is usual, in which words.
+
+Windows trail: the window of a message is the time up to it. Of each issue and calendar day the fullest window is kept
+that ends on that day and holds a message of this batch, so a batch of one message and a file of two weeks are summed up
+alike, and two batches that only together make a surge make it in whichever is summed up last.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pandera.pandas as pa
+
+from assets.feedback.alert_table import window_hours
+from assets.feedback.quotes import quotes
+from assets.feedback.themes import themes
+from orchestration_project.core.contracts import Contract, UtcTime, empty_frame, records
+from orchestration_project.model_output import Batch, governed_asset
+from orchestration_project.stores.home import Home
+
+BASELINE_DAYS = 7
+"""How far the usual volume looks back, behind the window."""
+
+FEWEST_BASELINE_DAYS = 2
+"""With less history than this there is no usual volume, and no change against it."""
+
+MOST_TEXTS = 2_000
+"""Most messages of one window that are read for themes and quotes."""
+
+
+class Summary(Contract):
+    """One issue on one day: the fullest trailing window that ends on it."""
+
+    issue: str = pa.Field(description="What the messages are about.")
+    day: str = pa.Field(str_matches=r"^\d{4}-\d{2}-\d{2}$", description="Calendar day in the project's time zone.")
+    window_hours: float = pa.Field(gt=0, description="Length of the window.")
+    window_end: UtcTime = pa.Field(description="Time of the window's last message.")
+    volume: int = pa.Field(ge=1, description="Unhappy messages of the issue in the window.")
+    baseline: float = pa.Field(nullable=True, ge=0, description="Usual volume of a window; null: too little history.")
+    change: float = pa.Field(
+        nullable=True, description="Volume against the baseline (at least 1): 0.5 is half as much again."
+    )
+    share: float = pa.Field(ge=0, le=1, description="Share of the issue in all unhappy messages of the window.")
+    accepted: int = pa.Field(ge=0, description="Messages whose issue was decided with enough confidence.")
+    by_safe_state: int = pa.Field(ge=0, description="Messages that no performer could decide.")
+    team: str = pa.Field(description="Team that most of the messages go to.")
+    themes: str = pa.Field(description="JSON list of the words and phrases typical of the issue.")
+    quotes: str = pa.Field(description="JSON list of representative messages: message_id and text.")
+    message_ids: str = pa.Field(description="JSON list of the messages in the window.")
+
+    @pa.dataframe_check
+    def one_row_per_issue_day_window(cls, frame: pd.DataFrame) -> Any:
+        """an issue has one row for each day and window length"""
+        return ~frame.duplicated(["issue", "day", "window_hours"])
+
+
+PEAKS = """
+WITH batch_span AS (
+    SELECT min(received_at) AS first, max(received_at) AS last FROM route WHERE batch = $batch
+), history AS (
+    SELECT route.* FROM route, batch_span
+    WHERE received_at > first - to_hours($window) - to_days($baseline) AND received_at < last + to_hours($window)
+), begin AS (
+    SELECT min(received_at) AS beginning FROM route
+), measured AS (
+    SELECT issue, received_at AS window_end, $window::DOUBLE AS window_hours,
+        strftime(timezone($zone, received_at), '%Y-%m-%d') AS day,
+        count(*) OVER w AS volume,
+        count(*) FILTER (batch = $batch) OVER w AS own,
+        count(*) FILTER (accepted) OVER w AS accepted,
+        count(*) FILTER (decided_by = 'safe_state') OVER w AS by_safe_state,
+        mode(team) OVER w AS team,
+        count(*) OVER everything AS total,
+        count(*) OVER earlier AS earlier,
+        least($baseline, date_diff('minute', beginning, received_at) / 1440.0 - $window / 24.0) AS days
+    FROM history, begin
+    WINDOW w AS (PARTITION BY issue ORDER BY received_at
+                 RANGE BETWEEN to_hours($window) - to_microseconds(1) PRECEDING AND CURRENT ROW),
+           everything AS (ORDER BY received_at
+                 RANGE BETWEEN to_hours($window) - to_microseconds(1) PRECEDING AND CURRENT ROW),
+           earlier AS (PARTITION BY issue ORDER BY received_at
+                 RANGE BETWEEN to_hours($window) + to_days($baseline) - to_microseconds(1) PRECEDING
+                       AND to_hours($window) PRECEDING)
+), compared AS (
+    SELECT *, CASE WHEN days >= $fewest_days THEN earlier / days * $window / 24.0 END AS baseline
+    FROM measured WHERE own > 0
+)
+SELECT issue, day, window_hours, window_end, volume, baseline, volume / greatest(baseline, 1.0) - 1.0 AS change,
+    volume / total AS share, accepted, by_safe_state, team
+FROM compared
+QUALIFY row_number() OVER (PARTITION BY issue, day ORDER BY volume DESC, window_end DESC) = 1
+ORDER BY day, issue
+"""
+
+WORDS = """
+SELECT route.message_id, route.issue, feedback.text
+FROM route JOIN feedback USING (message_id)
+WHERE route.received_at > $window_end - to_hours($window) AND route.received_at <= $window_end
+ORDER BY route.received_at, route.message_id
+"""
+
+
+@governed_asset(contract=Summary, group_name="feedback", kinds={"duckdb"}, owners=["team:customer-care"])
+def summary(route: pd.DataFrame, warehouse: duckdb.DuckDBPyConnection, batch: Batch, home: Home) -> pd.DataFrame:
+    """What unhappy customers write about, how much, and what is unusual."""
+    if route.empty:
+        return empty_frame(Summary)
+    rows: list[dict[str, Any]] = []
+    for window in window_hours():
+        peaks = find_peaks(warehouse, batch, window, home.settings.time_zone)
+        rows += [{**peak, **words_of(warehouse, peak)} for peak in records(peaks)]
+    return pd.DataFrame(rows, columns=list(Summary.to_schema().columns))
+
+
+def find_peaks(warehouse: duckdb.DuckDBPyConnection, batch: str, window: int, time_zone: str) -> pd.DataFrame:
+    """The fullest window of each issue and day that holds a message of the batch, with its figures."""
+    parameters = {"batch": batch, "window": window, "zone": time_zone}
+    parameters |= {"baseline": BASELINE_DAYS, "fewest_days": FEWEST_BASELINE_DAYS}
+    frame = warehouse.execute(PEAKS, parameters).df()
+    return frame.astype({"window_end": "datetime64[us, UTC]"})
+
+
+def words_of(warehouse: duckdb.DuckDBPyConnection, peak: Mapping[str, Any]) -> dict[str, str]:
+    """Themes, quotes and message ids of one window, each as JSON."""
+    parameters = {"window_end": peak["window_end"], "window": int(peak["window_hours"])}
+    window = warehouse.execute(WORDS, parameters).df()
+    own = window[window["issue"] == peak["issue"]]
+    read = window.groupby("issue", sort=True).head(MOST_TEXTS)
+    typical = themes({str(issue): group["text"].tolist() for issue, group in read.groupby("issue")})
+    chosen = quotes(own["message_id"].tolist(), own["text"].tolist())
+    texts = dict(zip(own["message_id"], own["text"], strict=True))
+    found = {
+        "themes": typical[peak["issue"]],
+        "quotes": [{"message_id": message_id, "text": texts[message_id]} for message_id in chosen],
+        "message_ids": own["message_id"].tolist(),
+    }
+    return {name: json.dumps(value, ensure_ascii=False) for name, value in found.items()}

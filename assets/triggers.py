@@ -1,0 +1,64 @@
+"""What starts what, on one page. Each trigger is seen, stopped and started in Dagster's UI, under Automation.
+
+| trigger | starts | when | at first |
+|---|---|---|---|
+| feedback_arrived | workflow | a message was sent, or a file lies in the inbox | running |
+| daily_digest | digest | 07:00, in ORCHESTRATE_TIME_ZONE | running |
+| nightly_training | train | 02:00, in ORCHESTRATE_TIME_ZONE | running |
+"""
+
+import dagster as dg
+
+from orchestration_project.core.settings import Settings
+from orchestration_project.dispatch.sensor import arrivals_sensor
+from orchestration_project.model_output import BATCHES
+from orchestration_project.stores.run_requests import WORKFLOW
+
+TIME_ZONE = Settings.from_environment().time_zone
+FAMILIES = ("sentiment", "issue")
+
+workflow = dg.define_asset_job(
+    WORKFLOW,
+    selection=dg.AssetSelection.groups("feedback"),
+    partitions_def=BATCHES,
+    description="A batch of messages from its arrival to the alert.",
+)
+train = dg.define_asset_job(
+    "train", selection=dg.AssetSelection.groups("models"), description="Train, evaluate and promote every model."
+)
+train_one = [
+    dg.define_asset_job(
+        f"train_{family}",
+        selection=dg.AssetSelection.keys(
+            *(f"{family}_{part}" for part in ("labels", "challenger", "evaluation", "champion"))
+        ),
+        description=f"Train, evaluate and promote the {family} model.",
+    )
+    for family in FAMILIES
+]
+digest = dg.define_asset_job(
+    "digest", selection=dg.AssetSelection.assets("digest"), description="What came in on the last day, as a notice."
+)
+
+feedback_arrived = arrivals_sensor(
+    "feedback_arrived",
+    workflow,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Takes in the inbox and starts the workflow for each batch of messages.",
+)
+daily_digest = dg.ScheduleDefinition(
+    name="daily_digest",
+    job=digest,
+    cron_schedule="0 7 * * *",
+    execution_timezone=TIME_ZONE,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Tells what came in on the last day.",
+)
+nightly_training = dg.ScheduleDefinition(
+    name="nightly_training",
+    job=train,
+    cron_schedule="0 2 * * *",
+    execution_timezone=TIME_ZONE,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Trains the models on what is labelled by now.",
+)

@@ -1,0 +1,151 @@
+"""The verbs that only look: status, alerts, explain, sql, where."""
+
+from typing import Annotated, Any
+
+import typer
+
+from orchestration_project.cli.printing import AsJson, complain, say, say_counts, say_json, say_notices, say_table
+from orchestration_project.core.errors import Refused
+
+
+def status(as_json: AsJson = False) -> None:
+    """Where each message is: every one is counted once, so that the numbers add up to what was sent.
+
+    Example: orchestrate status --json
+    """
+    from orchestration_project.stores import batches
+    from orchestration_project.stores.halts import open_halts
+    from orchestration_project.stores.home import prepared_home
+
+    home = prepared_home()
+    with home.ledger.read() as connection:
+        counts = batches.count_states(connection)
+        halts = open_halts(connection)
+        aside = batches.set_aside(connection)
+    if as_json:
+        say_json(counts)
+        return
+    say_counts(counts)
+    for halt in halts:
+        complain(f"{halt.asset} of batch {halt.partition} is halted since run {halt.run_id}. {halt.reason}")
+    for batch in aside:
+        complain(f"Batch {batch.batch} was set aside. {batch.cause}")
+
+
+def alerts(as_json: AsJson = False) -> None:
+    """The alerts, oldest first.
+
+    Example: orchestrate alerts --json
+    """
+    from orchestration_project.stores.home import prepared_home
+    from orchestration_project.stores.outbox import recorded
+
+    home = prepared_home()
+    with home.ledger.read() as connection:
+        notices = recorded(connection)
+    if as_json:
+        say_json(notices)
+    elif not notices:
+        say("No alert was raised so far.")
+    else:
+        say_notices(notices)
+
+
+def explain(
+    message_id: Annotated[str, typer.Argument(metavar="MESSAGE_ID", help="As in the tables and alerts.")],
+    as_json: AsJson = False,
+) -> None:
+    """A message's whole story: what came in, who decided what, how surely and why, what was alerted.
+
+    Example: orchestrate explain F0062
+    """
+    from orchestration_project.stores.home import prepared_home
+    from orchestration_project.stores.story import story_of
+
+    found = story_of(prepared_home(), message_id)
+    if as_json:
+        say_json(found)
+        return
+    message = found["message"]
+    say_table(("message", ""), list(message.items()))
+    columns = ("asset", "label", "confidence", "accepted", "decided_by", "performer", "version", "reason")
+    rows = [tuple(_shown(decision[name]) for name in columns) for decision in found["decisions"]]
+    say_table(columns, rows, title="Decisions")
+    for record in found["records"]:
+        say_table((record.pop("asset"), ""), list(record.items()))
+    for refusal in found["quarantined"]:
+        complain(f"Refused at {refusal['asset']}: {refusal['reason']}")
+    for title in found["alerts"]:
+        say(f"Alert: {title}")
+
+
+def sql(
+    query: Annotated[str | None, typer.Argument(metavar="[QUERY]", help="One SELECT; without it, the tables.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the asset tables with SQL (DuckDB): one view for each asset, current rows of all batches.
+
+    Example: orchestrate sql "SELECT label, count(*) FROM sentiment GROUP BY ALL"
+    """
+    import duckdb
+
+    from orchestration_project.stores import manifest
+    from orchestration_project.stores.home import prepared_home
+    from orchestration_project.stores.warehouse import by_asset
+
+    home = prepared_home()
+    with home.ledger.read() as connection:
+        current = manifest.all_current(connection)
+    with home.warehouse.connect(by_asset((version.asset, version.path) for version in current)) as warehouse:
+        try:
+            statements = warehouse.extract_statements(query or _TABLES)
+            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+                raise Refused("The query is not one SELECT. Ask one question at a time; nothing can be changed here.")
+            answer = warehouse.execute(statements[0])
+            columns = [column[0] for column in answer.description or ()]
+            rows = answer.fetchall()
+        except duckdb.Error as error:
+            raise Refused(f"DuckDB: {error} See the tables with: orchestrate sql") from error
+    if as_json:
+        say_json([dict(zip(columns, row, strict=True)) for row in rows])
+    else:
+        say_table(columns, rows)
+
+
+_TABLES = """
+SELECT table_name AS "table", list(column_name ORDER BY column_index) AS columns
+FROM duckdb_columns() WHERE schema_name = 'main' AND NOT internal GROUP BY table_name ORDER BY table_name
+"""
+
+
+def where(as_json: AsJson = False) -> None:
+    """Every path and URL in use.
+
+    Example: orchestrate where --json
+    """
+    from orchestration_project.stores.home import prepared_home
+
+    home = prepared_home()
+    places: dict[str, Any] = {
+        "home": home.root,
+        "ledger": home.ledger_url,
+        "warehouse": home.warehouse.root,
+        "quarantine": home.warehouse.quarantine,
+        "inbox": home.inbox,
+        "archive": home.archive,
+        "refused": home.refused,
+        "notices": home.notices,
+        "registry": home.registry_url,
+        "artifacts": home.artifacts,
+        "dagster_home": home.dagster,
+        "ui": f"http://127.0.0.1:{home.settings.port}",
+    }
+    shown = {name: str(place) for name, place in places.items()}
+    if as_json:
+        say_json(shown)
+    else:
+        say_table(("what", "where"), list(shown.items()))
+
+
+def _shown(value: Any) -> str:
+    return "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,50 @@
+"""The command line `orchestrate`. Exit status: 0 done, 1 refused or failed, 2 wrong usage.
+
+It reaches the workflows by starting Dagster's own commands, never by importing them, and imports heavy libraries only
+in the verb that needs them.
+"""
+
+import sys
+
+import typer
+
+from orchestration_project.cli import looking, running, sending
+from orchestration_project.cli.printing import complain
+from orchestration_project.core.errors import OrchestrationError
+
+app = typer.Typer(
+    name="orchestrate",
+    help="Run AI workflows that may be trusted alone: send messages, watch what becomes of them, see why.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+RUN, LOOK = "Run", "Look"
+
+app.command(rich_help_panel=RUN)(sending.send)
+app.command(rich_help_panel=RUN)(running.train)
+app.command(rich_help_panel=RUN)(running.demo)
+app.command(rich_help_panel=RUN)(running.up)
+app.command(rich_help_panel=LOOK)(looking.status)
+app.command(rich_help_panel=LOOK)(looking.alerts)
+app.command(rich_help_panel=LOOK)(looking.explain)
+app.command(rich_help_panel=LOOK)(looking.sql)
+app.command(rich_help_panel=LOOK)(looking.where)
+
+
+def main() -> None:
+    """Run the command line; what the project refuses is one sentence on standard error, never a traceback."""
+    try:
+        app()
+    except OrchestrationError as error:
+        complain(str(error))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        complain("Stopped. What was taken in is kept; the next start goes on.")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

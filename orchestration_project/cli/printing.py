@@ -1,0 +1,68 @@
+"""How the command line speaks: results on standard output, progress and complaints on standard error."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+PLAIN_WIDTH = 140
+"""Columns of a table that does not go to a terminal."""
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+OUT = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+ERR = Console(stderr=True)
+
+
+def say(text: str) -> None:
+    """A line of the result."""
+    OUT.print(escape(text), highlight=False, soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """A line about what is going on."""
+    ERR.print(escape(text), style="dim", highlight=False, soft_wrap=True)
+
+
+def complain(text: str) -> None:
+    """What went wrong, and what to do next."""
+    ERR.print(f"[bold red]✗[/] {escape(text)}", highlight=False, soft_wrap=True)
+
+
+def say_json(value: Any) -> None:
+    """A result as JSON, for programs."""
+    text = json.dumps(value, default=str, ensure_ascii=False, indent=2)
+    OUT.print(text, markup=False, highlight=OUT.is_terminal, soft_wrap=True)
+
+
+def say_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> None:
+    """Rows as a table."""
+    table = Table(*columns, title=title, title_justify="left", header_style="bold")
+    for row in rows:
+        table.add_row(*("" if value is None else escape(str(value)) for value in row))
+    OUT.print(table)
+
+
+def say_counts(counts: Mapping[str, int]) -> None:
+    """Where the messages are; states with none are left out unless all are."""
+    shown = {state: count for state, count in counts.items() if count} or dict(counts)
+    say(", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in shown.items()))
+
+
+def say_rule(title: str) -> None:
+    """A line across the screen with a title in it."""
+    OUT.rule(f"[bold]{escape(title)}[/]", align="left")
+
+
+def say_notices(notices: Sequence[Mapping[str, Any]]) -> None:
+    """Notices as they would be read: a title, and Markdown below it."""
+    from rich.markdown import Markdown
+    from rich.panel import Panel
+
+    for notice in notices:
+        OUT.print(Panel(Markdown(notice["body"]), title=escape(notice["title"]), title_align="left"))

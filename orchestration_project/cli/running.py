@@ -1,0 +1,153 @@
+"""The verbs that run something: train, demo, up."""
+
+import socket
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestration_project.cli.printing import (
+    ERR,
+    AsJson,
+    complain,
+    note,
+    say,
+    say_json,
+    say_notices,
+    say_rule,
+    say_table,
+)
+from orchestration_project.core.errors import Refused, UnknownName, did_you_mean
+from orchestration_project.core.settings import PROJECT
+
+if TYPE_CHECKING:
+    from orchestration_project.stores.champions import Champion
+    from orchestration_project.stores.home import Home
+
+SAMPLES = PROJECT / "assets" / "samples" / "inbox"
+"""Files that `demo` and `up` send once, so that there is something to see."""
+
+METRICS = ("accuracy", "macro_f1", "ece", "accepted_share", "accepted_error", "n")
+
+
+def train(
+    model: Annotated[str | None, typer.Option("--model", help="Only this model.")] = None, as_json: AsJson = False
+) -> None:
+    """Train the models on their labels, evaluate them on labels they never saw, and put them in use if they are no
+    worse.
+
+    Example: orchestrate train --model sentiment
+    """
+    from orchestration_project.cli.work import run_requested
+    from orchestration_project.stores.home import prepared_home
+
+    home = prepared_home()
+    _train(home, model)
+    found = [champion for champion in _in_use(home) if model in (None, champion.family)]
+    if as_json:
+        say_json(
+            [{"model": one.family, "version": one.version, "threshold": one.threshold, **one.metrics} for one in found]
+        )
+    else:
+        say_table(("model", "version", "threshold", *METRICS), [_evaluation_row(champion) for champion in found])
+    run_requested(home)
+
+
+def demo() -> None:
+    """Run the whole workflow once on the sample messages: train what is missing, send, print the alerts. Again, it
+    changes nothing.
+
+    Example: orchestrate demo
+    """
+    from orchestration_project.stores.home import prepared_home
+    from orchestration_project.stores.outbox import recorded
+
+    home = prepared_home()
+    _prepare_samples(home)
+    with home.ledger.read() as connection:
+        notices = recorded(connection)
+    say_rule(f"{len(notices)} executive alerts")
+    say_notices(notices)
+    say("")
+    say("Where to look next:")
+    say("  .venv/bin/orchestrate status               where each message is")
+    say("  .venv/bin/orchestrate explain MESSAGE_ID   why it was decided so (ids stand below the quotes)")
+    say("  .venv/bin/orchestrate sql                  the tables, with SQL")
+    say("  make up                                    Dagster's UI: lineage, checks, runs")
+
+
+def up() -> None:
+    """Start Dagster's UI with its daemon, sensors and schedules; Ctrl-C stops everything.
+
+    Example: orchestrate up
+    """
+    from orchestration_project.cli.dagster_commands import start_server
+    from orchestration_project.cli.work import hold_running_lock
+    from orchestration_project.stores.home import prepared_home
+
+    home = prepared_home()
+    _refuse_taken_port(home.settings.port)
+    _prepare_samples(home)
+    lock = hold_running_lock(home)
+    server = start_server(home)
+    url = f"http://127.0.0.1:{home.settings.port}"
+    say(f"Dagster's UI   {url}\nLineage        {url}/asset-groups\nInbox          {home.inbox}\nStop with Ctrl-C.")
+    try:
+        status = server.wait()
+    except KeyboardInterrupt:
+        server.wait()
+        note("Stopped. What was taken in is kept; the next start goes on.")
+        return
+    finally:
+        lock.release()
+    complain(f"Dagster stopped by itself (exit status {status}). Nothing is lost; start again with: make up")
+    raise typer.Exit(1)
+
+
+def _train(home: "Home", model: str | None) -> None:
+    from orchestration_project.cli.dagster_commands import run_job
+
+    known = [champion.family for champion in _in_use(home)]
+    if model is not None and known and model not in known:
+        raise UnknownName(f"There is no model '{model}'.{did_you_mean(model, known)}")
+    with ERR.status(f"Training {model or 'every model'} (some seconds each)"):
+        run_job(home, f"train_{model}" if model else "train")
+    note(f"In use: {', '.join(f'{champion.family} {champion.version}' for champion in _in_use(home))}")
+
+
+def _prepare_samples(home: "Home") -> None:
+    """Train the models if none is in use, and send the sample files that were not sent before."""
+    from orchestration_project.cli.sending import take_in
+    from orchestration_project.cli.work import finish_batches
+    from orchestration_project.stores.arrivals import is_known
+    from orchestration_project.stores.files import file_digest
+
+    if not _in_use(home):
+        _train(home, None)
+    with home.ledger.read() as connection:
+        fresh = [file for file in sorted(SAMPLES.glob("[!.]*")) if not is_known(connection, file_digest(file))]
+    if fresh:
+        tokens, rows = take_in(home, [str(file) for file in fresh])
+        note(f"{rows:,} sample messages taken in")
+        finish_batches(home, tokens)
+
+
+def _in_use(home: "Home") -> "list[Champion]":
+    from orchestration_project.stores.champions import in_use
+
+    with home.ledger.read() as connection:
+        return in_use(connection)
+
+
+def _evaluation_row(champion: "Champion") -> list[object]:
+    metrics = [champion.metrics.get(name) for name in METRICS]
+    shown = ["" if value is None else f"{value:.3f}".rstrip("0").rstrip(".") for value in metrics]
+    return [champion.family, champion.version, "none" if champion.threshold is None else champion.threshold, *shown]
+
+
+def _refuse_taken_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise Refused(f"Port {port} is taken. Stop what uses it, or set ORCHESTRATE_PORT to a free one.") from error

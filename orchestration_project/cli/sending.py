@@ -1,0 +1,113 @@
+"""The verb `send`: hands messages in and waits for what becomes of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestration_project.cli.printing import AsJson, complain, note, say_counts, say_json, say_notices
+from orchestration_project.core.errors import FileRefused, Refused
+
+if TYPE_CHECKING:
+    from orchestration_project.stores.home import Home
+
+
+def send(
+    items: Annotated[list[str], typer.Argument(metavar="TEXT | FILE…", help="One message, or files of messages.")],
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the outcome.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Hand in a message or files of messages, and wait for what becomes of them.
+
+    Example: orchestrate send "The courier left my box in the rain." · orchestrate send feedback.csv
+    """
+    from orchestration_project.cli.work import finish_batches
+    from orchestration_project.stores import batches
+    from orchestration_project.stores.home import prepared_home
+
+    home = prepared_home()
+    tokens, rows = take_in(home, items)
+    own: set[str] = set()
+    if wait:
+        own = finish_batches(home, tokens)
+    else:
+        note(f"{rows:,} messages taken in. See: orchestrate status")
+    with home.ledger.read() as connection:
+        counts = batches.count_states(connection, only=own if wait else None)
+    if as_json:
+        say_json({**counts, "batches": sorted(own)})
+    else:
+        say_counts(counts)
+        _say_alerts_of(home, own)
+    if wait and (counts["set_aside"] or counts["halted"]):
+        _say_troubles_of(home, own)
+        raise typer.Exit(1)
+
+
+def take_in(home: "Home", items: Sequence[str]) -> tuple[list[str], int]:
+    """Receive and register files, or one text; returns the tokens they were received under and the number of messages.
+
+    A file that cannot be read is refused by name, and nothing of it is kept.
+    """
+    from orchestration_project.stores import arrivals
+
+    files = files_among(items)
+    received = [arrivals.receive(home, file) for file in files] if files else [_receive_text(home, items[0])]
+    rows = 0
+    for path in received:
+        try:
+            rows += arrivals.register(home, path)
+        except FileRefused:
+            path.unlink()
+            raise
+    return [path.name.partition("-")[0] for path in received], rows
+
+
+def files_among(items: Sequence[str]) -> list[Path]:
+    """The items as files; empty when they are one text. Refused for a name that looks like a file and is none."""
+    from orchestration_project.stores.formats import SUFFIXES
+
+    paths = [Path(item).expanduser() for item in items]
+    missing = [path for path in paths if not _is_file(path)]
+    if not missing:
+        return paths
+    if len(items) == 1 and missing[0].suffix.lower() not in SUFFIXES:
+        return []
+    raise Refused(f"There is no file {missing[0]}. Name files that exist, or put one message in quotes.")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a message may be longer than a file name can be
+        return False
+
+
+def _receive_text(home: "Home", text: str) -> Path:
+    from orchestration_project.stores.arrivals import receive_message
+    from orchestration_project.stores.ledger import now
+
+    if not text.strip():
+        raise Refused("The message is empty. Write what the customer said, in quotes.")
+    return receive_message(home, {"text": text, "received_at": now().isoformat(), "channel": "command line"})
+
+
+def _say_alerts_of(home: "Home", own: set[str]) -> None:
+    from orchestration_project.stores.outbox import recorded
+
+    with home.ledger.read() as connection:
+        say_notices([notice for notice in recorded(connection) if notice["batch"] in own])
+
+
+def _say_troubles_of(home: "Home", own: set[str]) -> None:
+    from orchestration_project.stores import batches
+    from orchestration_project.stores.halts import open_halts
+
+    with home.ledger.read() as connection:
+        for halt in open_halts(connection):
+            if halt.partition in own:
+                complain(f"{halt.asset} of batch {halt.partition} is halted. {halt.reason}")
+        for batch in batches.set_aside(connection):
+            if batch.batch in own:
+                complain(f"Batch {batch.batch} was set aside. {batch.cause}")

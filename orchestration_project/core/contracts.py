@@ -1,0 +1,202 @@
+"""The contract of an asset's rows: what columns there are, what each row must satisfy, and what a frame breaks of it.
+
+    class Feedback(Contract):
+        message_id: str = pa.Field(unique=True, description="Stable id.")
+        received_at: UtcTime
+
+Two kinds of breach are kept apart. **Drift** (an unknown, missing or retyped column, a rule that cannot be computed)
+concerns the whole frame. A **refusal** concerns one row, and names the rule.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Annotated, Any, cast
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+import pyarrow
+from pandera.errors import SchemaError, SchemaErrorReason, SchemaErrors
+
+UtcTime = Annotated[pd.DatetimeTZDtype, "us", "UTC"]
+"""Column type of a moment: microseconds, UTC."""
+
+
+class Contract(pa.DataFrameModel):
+    """Base of every contract. Columns are exactly those named; add a rule with `@pa.check` or `@pa.dataframe_check`."""
+
+    class Config(pa.DataFrameModel.Config):
+        strict = True
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule of a contract, as the UI shows it. `is_presence`: it only says that the column is never null."""
+
+    name: str
+    column: str | None
+    meaning: str
+    is_presence: bool = False
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One row that one rule refuses. `position` counts from 0 in the frame that was checked."""
+
+    position: int
+    rule: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a contract says of a frame. With `drift` no row was judged."""
+
+    frame: pd.DataFrame
+    drift: tuple[str, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    refused: frozenset[int] = field(default_factory=lambda: frozenset[int]())
+
+    @property
+    def good(self) -> pd.DataFrame:
+        """The rows that no rule refuses, numbered from 0."""
+        keep = np.ones(len(self.frame), dtype=bool)
+        keep[sorted(self.refused)] = False
+        return self.frame[keep].reset_index(drop=True)
+
+
+def columns(contract: type[Contract]) -> dict[str, Any]:
+    """Name → pandera column, in the contract's order."""
+    return dict(contract.to_schema().columns)
+
+
+def rules(contract: type[Contract]) -> list[Rule]:
+    """Every rule of the contract but the column types, which are drift's business."""
+    found: list[Rule] = []
+    schema = contract.to_schema()
+    for name, column in schema.columns.items():
+        if not column.nullable:
+            found.append(Rule(f"{name}_not_null", name, f"{name} is present", is_presence=True))
+        if column.unique:
+            found.append(Rule(f"{name}_unique", name, f"{name} occurs once"))
+        found += [Rule(_rule_name(name, check), name, _meaning(check)) for check in column.checks or ()]
+    found += [Rule(_rule_name(None, check), None, _meaning(check)) for check in schema.checks or ()]
+    return found
+
+
+def arrow_schema(contract: type[Contract]) -> pyarrow.Schema:
+    """The Arrow types in which the contract's rows are stored, the same for every file."""
+    return pyarrow.schema([(name, _arrow_type(column.dtype)) for name, column in columns(contract).items()])
+
+
+def empty_frame(contract: type[Contract]) -> pd.DataFrame:
+    """The contract's columns with no row."""
+    return cast(pd.DataFrame, arrow_schema(contract).empty_table().to_pandas())
+
+
+def check(contract: type[Contract], frame: pd.DataFrame) -> Checked:
+    """Hold a frame to a contract.
+
+    The result's frame has the contract's column order and types and a fresh index from 0. A column is retyped only
+    where no value changes (whole numbers to floats, text objects to text); anything else is drift.
+    """
+    frame = frame.reset_index(drop=True)
+    wanted = columns(contract)
+    drift = [f"unknown column '{name}'" for name in frame.columns if name not in wanted]
+    drift += [f"missing column '{name}'" for name in wanted if name not in frame.columns]
+    if drift:
+        return Checked(frame, tuple(drift))
+    frame = frame[list(wanted)].copy()
+    for name, column in wanted.items():
+        retyped = _retyped(frame[name], column.dtype)
+        if retyped is None:
+            drift.append(f"retyped column '{name}': {frame[name].dtype}, expected {column.dtype}")
+        else:
+            frame[name] = retyped
+    if drift or frame.empty:
+        return Checked(frame, tuple(drift))
+    try:
+        contract.to_schema().validate(frame, lazy=True)
+    except SchemaErrors as errors:
+        return _judged(frame, errors.schema_errors)
+    return Checked(frame)
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as dicts by column name."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _judged(frame: pd.DataFrame, errors: list[SchemaError]) -> Checked:
+    drift: list[str] = []
+    refusals: list[Refusal] = []
+    for error in errors:
+        name = _broken_rule(error)
+        cases = error.failure_cases
+        positions = [] if not isinstance(cases, pd.DataFrame) else list(dict.fromkeys(cases["index"].tolist()))
+        if error.reason_code == SchemaErrorReason.CHECK_ERROR or not positions or None in positions:
+            drift.append(f"rule '{name}' does not hold for the batch: {_shown(cases)}")
+            continue
+        column = error.schema.name if error.schema.name in frame.columns else None
+        for position in positions:
+            value = frame.at[position, column] if column else None
+            refusals.append(Refusal(int(position), name, _shown(value)))
+    refusals.sort(key=lambda refusal: (refusal.position, refusal.rule))
+    return Checked(frame, tuple(drift), tuple(refusals), frozenset(refusal.position for refusal in refusals))
+
+
+def _broken_rule(error: SchemaError) -> str:
+    column = error.schema.name
+    if error.reason_code == SchemaErrorReason.SERIES_CONTAINS_NULLS:
+        return f"{column}_not_null"
+    if error.reason_code == SchemaErrorReason.SERIES_CONTAINS_DUPLICATES:
+        return f"{column}_unique"
+    of_column = isinstance(error.schema, pa.Column)
+    return _rule_name(str(column) if of_column else None, error.check)
+
+
+def _rule_name(column: str | None, rule: Any) -> str:
+    own = str(getattr(rule, "name", None) or rule)
+    name = re.sub(r"\W+", "_", own).strip("_")
+    return f"{column}_{name}" if column else name
+
+
+def _meaning(rule: Any) -> str:
+    return str(rule.description or rule.error or rule.name)
+
+
+def _arrow_type(dtype: Any) -> pyarrow.DataType:
+    kind = str(dtype)
+    if kind.startswith("datetime64"):
+        return pyarrow.timestamp("us", tz="UTC")
+    known = {"float64": pyarrow.float64(), "int64": pyarrow.int64(), "bool": pyarrow.bool_()}
+    if kind not in known and not kind.startswith("str"):
+        raise TypeError(f"A contract column has type {kind}. Use str, float, int, bool or UtcTime.")
+    return known.get(kind, pyarrow.string())
+
+
+def _retyped(series: pd.Series, dtype: Any) -> pd.Series | None:
+    arrow = _arrow_type(dtype)
+    if pyarrow.types.is_string(arrow):
+        if series.dtype == "str":
+            return series
+        present = series.dropna()
+        return series.astype("str") if all(isinstance(value, str) for value in present) else None
+    if pyarrow.types.is_timestamp(arrow):
+        if not isinstance(series.dtype, pd.DatetimeTZDtype):
+            return None if series.notna().any() else pd.Series(pd.NaT, series.index, dtype="datetime64[us, UTC]")
+        return series.dt.tz_convert("UTC").astype("datetime64[us, UTC]")
+    if pyarrow.types.is_floating(arrow):
+        numeric = pd.api.types.is_numeric_dtype(series.dtype) and series.dtype != "bool"
+        return series.astype("float64") if numeric or series.isna().all() else None
+    if pyarrow.types.is_boolean(arrow):
+        whole = series.dtype in ("bool", "boolean") or (series.dtype == "object" and len(series) == 0)
+        return series.astype("bool") if whole and not series.isna().any() else None
+    integral = pd.api.types.is_integer_dtype(series.dtype) and not series.isna().any()
+    return series.astype("int64") if integral else None
+
+
+def _shown(value: object) -> str:
+    """A value cut to a length that fits a table; text of customers is not for logs, so callers choose where it goes."""
+    text = str(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."

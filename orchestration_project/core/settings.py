@@ -1,0 +1,111 @@
+"""Every setting: its name, default and meaning, in one table. Nothing else reads the environment."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from orchestration_project.core.errors import SettingRefused
+
+PROJECT = Path(__file__).resolve().parents[2]
+"""The checkout: the folder that holds `orchestration_project/` and `assets/`."""
+
+
+def _share(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise ValueError("Set a number from 0 to 1.")
+    return number
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError("Set a whole number from 1.")
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise ValueError("Set a number of seconds above 0.")
+    return number
+
+
+def _time_zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError("Set an IANA time zone such as Europe/Berlin.") from error
+    return text
+
+
+def _folder(text: str) -> Path:
+    return Path(text).expanduser().resolve()
+
+
+def _setting(default: Any, read: Callable[[str], Any], meaning: str) -> Any:
+    return field(default=default, metadata={"read": read, "meaning": meaning})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings in force. The variable of a field is `ORCHESTRATE_` and its name in capitals."""
+
+    home: Path = _setting(PROJECT / "home", _folder, "Folder of all data of this project.")
+    ledger_url: str = _setting("", str, "SQLAlchemy URL of the ledger; empty: SQLite in the home.")
+    registry_url: str = _setting("", str, "MLflow tracking URL of the model registry; empty: SQLite in the home.")
+    time_zone: str = _setting("UTC", _time_zone, "Time zone of schedules and of an alert's calendar day.")
+    port: int = _setting(3000, _count, "Port of Dagster's UI on 127.0.0.1.")
+    batch_rows: int = _setting(50_000, _count, "Most rows of one batch; a larger file becomes several.")
+    quarantine_share: float = _setting(0.05, _share, "A batch halts when more than this share of its rows is refused,")
+    quarantine_rows: int = _setting(20, _count, "... and at least this many rows are.")
+    target_error: float = _setting(0.05, _share, "Stated error among accepted rows; acceptance thresholds keep it.")
+    attempts: int = _setting(3, _count, "Runs of a batch before it is set aside.")
+    lease_seconds: float = _setting(60.0, _seconds, "How long a submitter may take before another submits.")
+    heartbeat_seconds: float = _setting(5.0, _seconds, "How often a run says that it lives; silent for 6 times: dead.")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
+        """Read every setting, or raise SettingRefused for the first that has a value it cannot have."""
+        source = os.environ if environment is None else environment
+        values: dict[str, Any] = {}
+        for entry in fields(cls):
+            text = source.get(variable(entry.name), "").strip()
+            if not text:
+                continue
+            try:
+                values[entry.name] = entry.metadata["read"](text)
+            except ValueError as error:
+                hint = str(error) if str(error).startswith("Set ") else f"Set {_kind(entry.type)}."
+                raise SettingRefused(f"{variable(entry.name)} is {text!r}. {hint}") from error
+        return cls(**values)
+
+
+def _kind(annotation: object) -> str:
+    return {int: "a whole number", float: "a number"}.get(annotation, "another value")  # type: ignore[call-overload]
+
+
+def variable(name: str) -> str:
+    """Name of the environment variable that holds a setting.
+
+    >>> variable("batch_rows")
+    'ORCHESTRATE_BATCH_ROWS'
+    """
+    return f"ORCHESTRATE_{name.upper()}"
+
+
+def settings_table() -> list[tuple[str, str, str]]:
+    """Rows of (variable, default, meaning), as the README shows them."""
+    rows: list[tuple[str, str, str]] = []
+    for entry in fields(Settings):
+        default = "home" if entry.name == "home" else str(entry.default)
+        rows.append((variable(entry.name), default, entry.metadata["meaning"]))
+    return rows
+
+
+def dagster_home() -> str:
+    """The `DAGSTER_HOME` this process runs with; empty when it is not set."""
+    return os.environ.get("DAGSTER_HOME", "")

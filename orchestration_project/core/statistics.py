@@ -1,0 +1,139 @@
+"""How sure a model is, how right it is, and from which confidence on it may decide alone."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestration_project.core.errors import Refused
+
+CANDIDATE_THRESHOLDS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.97, 0.99)
+FEWEST_ACCEPTED_ROWS = 20
+TEMPERATURE_RANGE = (0.01, 100.0)
+
+Floats = NDArray[np.floating[Any]]
+
+
+class LabelScores(TypedDict):
+    """How right the answers are for one label; `n` counts the rows whose truth it is."""
+
+    precision: float
+    recall: float
+    f1: float
+    n: int
+
+
+class ClassificationScores(TypedDict):
+    """How right the answers are; `n` counts all rows."""
+
+    accuracy: float
+    macro_f1: float
+    n: int
+    per_class: dict[str, LabelScores]
+
+
+def softmax(scores: Floats, temperature: float) -> Floats:
+    """Probabilities from a classifier's scores.
+
+    `scores` and the result are (n, k), one row per item and one column per label; each row of the result sums to 1. A
+    `temperature` above 1 makes it less sure, below 1 surer; the order of the labels stays. No rows give no rows.
+    """
+    scaled = scores / temperature
+    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def fit_temperature(scores: Floats, labels: NDArray[np.integer[Any]]) -> float:
+    """The temperature at which softmax says how often a classifier is right.
+
+    `scores` (n, k) come from rows the classifier was not trained on; `labels` (n,) are the columns of the true labels,
+    0 to k - 1. The answer minimises the log loss and lies in `TEMPERATURE_RANGE`; labels that every score separates
+    give its lower end. No rows raise Refused. Source: Guo et al., On Calibration of Modern Neural Networks, 2017.
+    """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import logsumexp
+
+    if len(labels) == 0:
+        raise Refused("A temperature cannot be fitted to 0 scored rows. Give at least one row with its true label.")
+    true_scores = scores[np.arange(len(labels)), labels]
+
+    def log_loss(log_temperature: float) -> float:
+        temperature = np.exp(log_temperature)
+        return float(np.mean(logsumexp(scores / temperature, axis=1) - true_scores / temperature))
+
+    lowest, highest = np.log(TEMPERATURE_RANGE)
+    best: Any = minimize_scalar(log_loss, bounds=(lowest, highest), method="bounded", options={"xatol": 1e-4})
+    return float(np.exp(best.x))
+
+
+def expected_calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int = 15) -> float:
+    """How far confidence and accuracy lie apart, on average over the rows: 0 is perfect, 1 the worst.
+
+    `confidence` (n,) from 0 to 1, `correct` (n,); `bins` of equal width. Rows without a confidence (NaN) are left out;
+    when no row is left the answer is nan. Source: Naeini et al., Obtaining Well Calibrated Probabilities, 2015.
+    """
+    known = ~np.isnan(confidence)
+    confidence, correct = confidence[known], correct[known]
+    if len(confidence) == 0:
+        return float("nan")
+    chosen = np.minimum((confidence * bins).astype(int), bins - 1)
+    gap_by_bin = np.bincount(chosen, weights=confidence - correct, minlength=bins)
+    return float(np.abs(gap_by_bin).sum() / len(confidence))
+
+
+def precision_lower_bound(right: int, asked: int, level: float = 0.95) -> float:
+    """The precision that `right` of `asked` answers prove, at a one-sided confidence `level`.
+
+    From 0 to 1; 0 asked prove nothing and give 0.0. More right than asked, or fewer than none, raise ValueError.
+    Source: Clopper and Pearson, The Use of Confidence or Fiducial Limits, 1934.
+    """
+    from scipy.special import betaincinv
+
+    if not 0 <= right <= asked:
+        raise ValueError(f"{right} right of {asked} asked is impossible. Count both over the same answers.")
+    return float(betaincinv(right, asked - right + 1, 1 - level)) if right else 0.0
+
+
+def acceptance_threshold(confidence: Floats, correct: NDArray[np.bool_], target_error: float) -> float | None:
+    """The confidence from which answers may be accepted without a person.
+
+    `confidence` (n,) from 0 to 1, `correct` (n,), `target_error` a share from 0 to 1. The answer is the lowest of
+    `CANDIDATE_THRESHOLDS` at which at least `FEWEST_ACCEPTED_ROWS` rows are accepted and at most `target_error` of them
+    are wrong; None when there is none, and then nothing is accepted. A missing confidence (NaN) is never accepted.
+    """
+    for threshold in CANDIDATE_THRESHOLDS:
+        accepted = correct[confidence >= threshold]
+        if len(accepted) >= FEWEST_ACCEPTED_ROWS and np.mean(~accepted) <= target_error:
+            return threshold
+    return None
+
+
+def classification_scores(truth: Iterable[str], answer: Iterable[str]) -> ClassificationScores:
+    """How right answers are, in all and label by label.
+
+    `truth` and `answer` are (n,); all scores go from 0 to 1. `per_class` has every label of either, sorted; a label
+    that was never answered has precision 0, one that was never true has recall 0. `macro_f1` is the mean over these
+    labels. No rows give nan for accuracy and macro_f1. Lengths that differ raise ValueError.
+    """
+    rows = list(zip(truth, answer, strict=True))
+    true_rows = Counter(true for true, _ in rows)
+    answered_rows = Counter(answered for _, answered in rows)
+    right = Counter(true for true, answered in rows if true == answered)
+    per_class: dict[str, LabelScores] = {
+        label: {
+            "precision": right[label] / max(answered_rows[label], 1),
+            "recall": right[label] / max(true_rows[label], 1),
+            "f1": 2 * right[label] / (true_rows[label] + answered_rows[label]),
+            "n": true_rows[label],
+        }
+        for label in sorted(true_rows | answered_rows)
+    }
+    nothing = float("nan")
+    return {
+        "accuracy": right.total() / len(rows) if rows else nothing,
+        "macro_f1": sum(scores["f1"] for scores in per_class.values()) / len(per_class) if rows else nothing,
+        "n": len(rows),
+        "per_class": per_class,
+    }

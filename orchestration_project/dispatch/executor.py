@@ -1,0 +1,121 @@
+"""Dagster's in-process executor, with the run's life kept in the ledger: it began, it lives, it ended so.
+
+Every way to start a run passes through here (the UI, a backfill, a sensor, the command line), so a batch is worked on,
+done, tried again or set aside by the same rules however it was started.
+"""
+
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from orchestration_project.core.errors import Refused
+from orchestration_project.governance.outcomes import Failure, finish
+from orchestration_project.model_output.decorators import GOVERNED
+from orchestration_project.model_output.partitions import BATCHES
+from orchestration_project.model_output.step import REFUSAL
+from orchestration_project.stores import run_requests
+from orchestration_project.stores.home import Home, current_home
+from orchestration_project.stores.run_requests import KEY_TAG, SILENT_BEATS
+
+PARTITION_TAG = "dagster/partition"
+
+
+class LedgerExecutor(dg.Executor):
+    """Runs a job's steps in this process and tells the ledger about runs of batches."""
+
+    def __init__(self, inner: dg.Executor) -> None:
+        self._inner = inner
+
+    @property
+    def retries(self):  # type: ignore[no-untyped-def]  # Dagster's RetryMode is not public
+        return self._inner.retries
+
+    def execute(self, plan_context, execution_plan) -> Iterator[dg.DagsterEvent]:  # type: ignore[no-untyped-def]
+        run = plan_context.dagster_run
+        batch = run.tags.get(PARTITION_TAG)
+        if batch is None:
+            yield from self._inner.execute(plan_context, execution_plan)
+            return
+        home = current_home()
+        key = _begin(home, run.tags.get(KEY_TAG), batch, run.run_id)
+        failure: Failure | None = None
+        try:
+            with _heartbeat(home, key):
+                for event in self._inner.execute(plan_context, execution_plan):
+                    failure = failure or _failure(event)
+                    yield event
+        except BaseException as error:
+            now = plan_context.instance.get_run_by_id(run.run_id)
+            stopped = now is not None and now.status == dg.DagsterRunStatus.CANCELING
+            cause = "a person stopped the run" if stopped else f"the run was interrupted: {error!r}"
+            finish(home, key, batch, failure or Failure(cause, is_final=stopped))
+            raise
+        finish(home, key, batch, failure, governed=_governed_assets(plan_context))
+
+
+@dg.executor(
+    name="in_process",
+    config_schema=dg.in_process_executor.config_schema,  # pyright: ignore[reportArgumentType]  # its own schema is one
+)
+def ledger_executor(context: dg.InitExecutorContext) -> dg.Executor:
+    """Steps run one after another in the run's own process, and the ledger knows how the run fares."""
+    create = dg.in_process_executor.executor_creation_fn
+    assert create is not None
+    return LedgerExecutor(create(context))
+
+
+def _begin(home: Home, key: str | None, batch: str, run_id: str) -> str:
+    silent_seconds = SILENT_BEATS * home.settings.heartbeat_seconds
+    try:
+        with home.ledger.write() as connection:
+            return run_requests.begin(connection, key=key, batch=batch, run_id=run_id, silent_seconds=silent_seconds)
+    except Refused as refusal:
+        raise dg.Failure(str(refusal), allow_retries=False) from refusal
+
+
+@contextmanager
+def _heartbeat(home: Home, key: str) -> Generator[None]:
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(home.settings.heartbeat_seconds):
+            with home.ledger.write() as connection:
+                run_requests.beat(connection, key)
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _governed_assets(plan_context) -> list[str]:  # type: ignore[no-untyped-def]
+    """Names of the governed batch assets of the whole code location; of the job alone where the location is not at
+    hand.
+    """
+    job = plan_context.job
+    repository = getattr(job, "repository", None)
+    graph = repository.get_definition().asset_graph if repository else job.get_definition().asset_layer.asset_graph
+    return [
+        node.key.to_user_string()
+        for node in graph.asset_nodes
+        if GOVERNED in node.metadata and node.partitions_def == BATCHES
+    ]
+
+
+def _failure(event: dg.DagsterEvent) -> Failure | None:
+    """What a step's failure event says, in the step's own words; None for any other event."""
+    if not event.is_step_failure:
+        return None
+    data = event.step_failure_data
+    own = data.user_failure_data
+    if own is not None and own.description:
+        return Failure(f"{event.step_key}: {own.description}", is_final=REFUSAL in own.metadata)
+    error = data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return Failure(f"{event.step_key}: {error.message.strip() if error else 'unknown cause'}")

@@ -1,0 +1,65 @@
+"""What follows from how a run ended: its batch is done, tried again, or set aside."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from orchestration_project.governance import audit
+from orchestration_project.stores import batches, manifest, run_requests
+from orchestration_project.stores.halts import open_halts
+from orchestration_project.stores.home import Home
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run did not succeed.
+
+    A final one is an answer (a refusal, a person's stop): trying again would change nothing.
+    """
+
+    cause: str
+    is_final: bool = False
+
+
+def finish(home: Home, key: str, batch: str, failure: Failure | None, governed: Collection[str] = ()) -> None:
+    """Record how a run ended, and what follows for its batch, in one transaction.
+
+    An open halt is an answer: nothing is tried again. A refusal sets the batch aside. Any other failure asks for
+    another attempt until there were as many as the setting allows; then the batch is set aside. After a success the
+    batch is done once each of the `governed` assets is published for it.
+    """
+    with home.ledger.write() as connection:
+        state = _state(failure, is_halted=bool(open_halts(connection, batch)))
+        if not run_requests.end(connection, key, state, failure.cause if failure else None):
+            return
+        found = batches.get(connection, batch)
+        if found is None or found.state not in ("working", "set_aside"):
+            return
+        if failure is None:
+            published = {version.asset for version in manifest.all_current(connection, batch)}
+            if published.issuperset(governed):
+                batches.set_state(connection, batch, "done")
+        elif state == "refused":
+            _set_aside(connection, batch, failure.cause)
+        elif state == "failed":
+            _try_again(home, connection, key, batch, failure.cause)
+
+
+def _state(failure: Failure | None, is_halted: bool) -> str:
+    if failure is None:
+        return "succeeded"
+    return "halted" if is_halted else "refused" if failure.is_final else "failed"
+
+
+def _try_again(home: Home, connection: sa.Connection, key: str, batch: str, cause: str) -> None:
+    failed = run_requests.failures(connection, batch)
+    if failed < home.settings.attempts:
+        run_requests.request(connection, batch=batch, cause=key.rsplit("/", 2)[1], attempt=failed + 1)
+    else:
+        _set_aside(connection, batch, f"{failed} runs failed; the last: {cause}")
+
+
+def _set_aside(connection: sa.Connection, batch: str, cause: str) -> None:
+    batches.set_state(connection, batch, "set_aside", cause)
+    audit.append(connection, "set aside", batch, {"cause": cause})

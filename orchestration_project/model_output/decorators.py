@@ -1,0 +1,136 @@
+"""The two decorators of a workflow: `governed_asset` for one step, `model_output` for a step whose rows are decisions.
+
+    @model_output(Cascade(Model("sentiment"), safe_state=Lexicon()), contract=Sentiment)
+    def sentiment(feedback: pd.DataFrame) -> pd.DataFrame:
+        "What each customer feels about us."
+        return feedback[["message_id", "text"]]
+
+Both return an ordinary `dg.AssetsDefinition` and pass further arguments on to `dg.asset`.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import dagster as dg
+
+from orchestration_project.core.contracts import Contract, columns
+from orchestration_project.model_output.gate import check_specs
+from orchestration_project.model_output.inputs import Signature
+from orchestration_project.model_output.partitions import BATCHES
+from orchestration_project.model_output.step import Function, Record, Step, run_step
+from orchestration_project.performers.cascade import Cascade
+from orchestration_project.performers.decision import Decision
+from orchestration_project.stores.outbox import Notice
+
+HOME = "home"
+"""Key of the resource that a step takes its stores from."""
+
+GOVERNED = "orchestrate/contract"
+"""Metadata key that marks a governed asset; its value is the contract's name."""
+
+
+def governed_asset(
+    *,
+    contract: type[Contract],
+    inputs: Mapping[str, str] | None = None,
+    announce: Callable[[Mapping[str, Any]], Notice] | None = None,
+    record: Record | None = None,
+    partitions_def: dg.PartitionsDefinition | None = BATCHES,
+    output_required: bool = True,
+    **arguments: Any,
+) -> Callable[[Function], dg.AssetsDefinition]:
+    """An asset whose function gives rows of a contract: loaded, computed, gated and published as one step.
+
+    Parameters of the function name its input assets; `inputs` maps a parameter to an asset of another name. `announce`
+    makes a notice of each published row; `record` writes what else belongs into the transaction that publishes.
+    `arguments` go to `dg.asset`.
+    """
+
+    def decorate(function: Function) -> dg.AssetsDefinition:
+        step = Step(
+            name=arguments.pop("name", function.__name__),
+            function=function,
+            contract=contract,
+            signature=Signature.of(function, inputs or {}),
+            output_required=output_required,
+            announce=announce,
+            record=record,
+        )
+        return _asset(step, partitions_def, arguments)
+
+    return decorate
+
+
+def model_output(
+    cascade: Cascade, *, contract: type[Decision], inputs: Mapping[str, str] | None = None, **arguments: Any
+) -> Callable[[Function], dg.AssetsDefinition]:
+    """An asset whose rows are decisions: the function chooses the rows and what the performers are shown, the cascade
+    decides.
+
+    The function returns `message_id` and the columns that the performers look at. `arguments` go to `dg.asset`.
+    """
+
+    def decorate(function: Function) -> dg.AssetsDefinition:
+        step = Step(
+            name=arguments.pop("name", function.__name__),
+            function=function,
+            contract=contract,
+            signature=Signature.of(function, inputs or {}),
+            cascade=cascade,
+        )
+        kinds = dict.fromkeys(["python", *(performer.kind for performer in cascade.performers)])
+        arguments.setdefault("kinds", set(list(kinds)[:3]))
+        return _asset(step, BATCHES, arguments)
+
+    return decorate
+
+
+def _asset(
+    step: Step, partitions_def: dg.PartitionsDefinition | None, arguments: dict[str, Any]
+) -> dg.AssetsDefinition:
+    inputs = [dg.AssetKey(wanted.asset) for wanted in step.signature.assets.values()]
+    champions = [dg.AssetKey(f"{family}_champion") for family in (step.cascade.families if step.cascade else ())]
+    more = list(arguments.pop("deps", ()))
+    metadata = {
+        GOVERNED: step.contract.__name__,
+        "dagster/column_schema": column_schema(step.contract),
+        **arguments.pop("metadata", {}),
+    }
+    if step.cascade is not None:
+        metadata["cascade"] = " → ".join(p.name for p in (*step.cascade.performers, step.cascade.safe_state))
+    arguments.setdefault("description", inspect.getdoc(step.function))
+    arguments.setdefault("kinds", {"python", "parquet"})
+
+    def body(context: dg.AssetExecutionContext):  # Dagster would read a return annotation as the output type
+        yield from run_step(step, context, getattr(context.resources, HOME))
+
+    return dg.asset(
+        name=step.name,
+        deps=[*inputs, *champions, *more],
+        partitions_def=partitions_def,
+        check_specs=check_specs(step.name, step.contract, is_partitioned=partitions_def is not None),
+        required_resource_keys={HOME},
+        output_required=step.output_required,
+        metadata=metadata,
+        **arguments,
+    )(body)
+
+
+def column_schema(contract: type[Contract]) -> dg.TableSchema:
+    """The contract's columns as Dagster's UI shows them: type, nullability, uniqueness, rules, description."""
+    return dg.TableSchema(
+        [
+            dg.TableColumn(
+                name,
+                type=str(column.dtype),
+                description=column.description,
+                constraints=dg.TableColumnConstraints(
+                    nullable=column.nullable,
+                    unique=column.unique,
+                    other=[str(check.error or check.name) for check in column.checks],
+                ),
+            )
+            for name, column in columns(contract).items()
+        ]
+    )

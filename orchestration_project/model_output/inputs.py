@@ -1,0 +1,160 @@
+"""What a step reads: the current versions of its inputs, and the numbers of those versions so that publishing can
+compare them.
+
+The annotation of a parameter says in which form it comes:
+
+    feedback: pd.DataFrame                     the asset `feedback` of the same batch; of decisions, the decided rows
+    feedback: pyarrow.Table                    the same as Arrow
+    feedback: duckdb.DuckDBPyRelation          the same as a DuckDB relation
+    arrivals: Arrivals                         what came in with the batch
+    warehouse: duckdb.DuckDBPyConnection       every asset's current rows of all batches, a view each, read-only
+    batch: Batch                               the key of the batch
+    home: Home                                 the stores themselves, for steps that train or register
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pyarrow
+import pyarrow.compute
+import sqlalchemy as sa
+
+from orchestration_project.core.errors import HaltedInput, MissingInput
+from orchestration_project.stores import manifest
+from orchestration_project.stores.arrivals import Arrivals
+from orchestration_project.stores.arrivals import read as read_arrivals
+from orchestration_project.stores.batches import open_by_key
+from orchestration_project.stores.halts import Halt, open_halts
+from orchestration_project.stores.home import Home
+from orchestration_project.stores.warehouse import by_asset
+
+
+class Batch(str):
+    """The key of the batch that a step works on."""
+
+    __slots__ = ()
+
+
+ASSET_FORMS = (pd.DataFrame, pyarrow.Table, duckdb.DuckDBPyRelation)
+OTHER_FORMS = (Arrivals, duckdb.DuckDBPyConnection, Home, Batch)
+
+
+@dataclass(frozen=True)
+class AssetInput:
+    """A parameter that takes the rows of an asset, in one of the forms."""
+
+    asset: str
+    form: type
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What the parameters of a step's function ask for."""
+
+    assets: Mapping[str, AssetInput]
+    arrivals: tuple[str, ...]
+    warehouses: tuple[str, ...]
+    homes: tuple[str, ...]
+    batches: tuple[str, ...]
+
+    @classmethod
+    def of(cls, function: Callable[..., Any], named: Mapping[str, str]) -> "Signature":
+        """Read a function's parameters; TypeError for one whose annotation says nothing.
+
+        A parameter takes the asset of its own name, or the one that `named` gives for it.
+        """
+        assets: dict[str, AssetInput] = {}
+        others: dict[type, list[str]] = {form: [] for form in OTHER_FORMS}
+        for name, parameter in inspect.signature(function).parameters.items():
+            form = parameter.annotation
+            if form in ASSET_FORMS:
+                assets[name] = AssetInput(named.get(name, name), form)
+            elif form in others:
+                others[form].append(name)
+            else:
+                known = ", ".join(known.__name__ for known in (*ASSET_FORMS, *OTHER_FORMS))
+                raise TypeError(
+                    f"Parameter '{name}' of {function.__name__} is annotated {form!r}. Annotate it with one of: {known}."
+                )
+        return cls(assets, *(tuple(others[form]) for form in OTHER_FORMS))
+
+
+@dataclass
+class Inputs:
+    """Arguments of a step's function, and what they were read from."""
+
+    arguments: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
+    versions: dict[str, int] = field(default_factory=lambda: dict[str, int]())
+    arrivals: Arrivals | None = None
+
+
+def load(home: Home, signature: Signature, partition: str, own: tuple[str, pyarrow.Schema]) -> Inputs:
+    """Read everything a step asks for.
+
+    Raises HaltedInput when an input's partition has an open halt, MissingInput when an input was never published,
+    NoArrivals when a new batch finds nothing to take in. `own` is the name and schema of the step's output, so that its
+    view exists before its first row.
+    """
+    inputs = Inputs({name: home for name in signature.homes} | {name: Batch(partition) for name in signature.batches})
+    for name in signature.arrivals:
+        open_by_key(home, partition)
+        inputs.arrivals = inputs.arguments[name] = read_arrivals(home, partition)
+    with home.ledger.read() as connection:
+        refuse_halted(open_halts(connection, partition), {wanted.asset for wanted in signature.assets.values()})
+        found = {name: _current(connection, wanted.asset, partition) for name, wanted in signature.assets.items()}
+        everything = manifest.all_current(connection) if signature.warehouses else []
+    for name, version in found.items():
+        inputs.versions[version.asset] = version.version
+        rows = decided_rows(home.warehouse.read(version.path))
+        inputs.arguments[name] = _formed(rows, signature.assets[name].form)
+    for name in signature.warehouses:
+        files = by_asset((version.asset, version.path) for version in everything)
+        inputs.arguments[name] = home.warehouse.connect(files, empty={own[0]: own[1]})
+    return inputs
+
+
+def read_input(home: Home, asset: str, partition: str, form: Any) -> Any:
+    """One asset's current rows in the form asked for; of decisions, the decided rows.
+
+    HaltedInput or MissingInput as in `load`.
+    """
+    wanted = AssetInput(asset, form if form in ASSET_FORMS else pd.DataFrame)
+    return load(home, Signature({asset: wanted}, (), (), (), ()), partition, ("", pyarrow.schema([]))).arguments[asset]
+
+
+def refuse_halted(halts: list[Halt], inputs: set[str]) -> None:
+    """Raise HaltedInput for the first input with an open halt."""
+    for halt in halts:
+        if halt.asset in inputs:
+            raise HaltedInput(
+                f"{halt.asset} of batch {halt.partition} is halted since run {halt.run_id}: {halt.reason} "
+                f"Mend the cause and materialise {halt.asset} again; nothing downstream runs before."
+            )
+
+
+def decided_rows(table: pyarrow.Table) -> pyarrow.Table:
+    """The rows that downstream steps see: of a table of decisions those that are decided, of any other table all."""
+    if {"state", "decided_by"} <= set(table.column_names):
+        return table.filter(pyarrow.compute.field("state") == "decided")
+    return table
+
+
+def _current(connection: sa.Connection, name: str, partition: str) -> manifest.Version:
+    found = manifest.current(connection, name, partition)
+    found = found or manifest.current(connection, name, manifest.UNPARTITIONED)
+    if found is None:
+        where = f"in batch {partition}" if partition else "yet"
+        raise MissingInput(f"{name} has no published version {where}. Materialise {name} first.")
+    return found
+
+
+def _formed(table: pyarrow.Table, form: type) -> Any:
+    if form is pyarrow.Table:
+        return table
+    if form is duckdb.DuckDBPyRelation:
+        return duckdb.connect().from_arrow(table)
+    return table.to_pandas()

@@ -1,0 +1,148 @@
+"""How a step ends: a version, its audit entry, its quarantine and its notices become visible in one ledger transaction,
+or a halt does.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import pyarrow
+import sqlalchemy as sa
+
+from orchestration_project.core.contracts import Checked, Contract, arrow_schema, records
+from orchestration_project.governance import audit
+from orchestration_project.model_output.gate import Judgement
+from orchestration_project.stores import batches, halts, manifest, outbox, quarantine
+from orchestration_project.stores.home import Home
+from orchestration_project.stores.outbox import Notice
+from orchestration_project.stores.quarantine import RefusedRow
+from orchestration_project.stores.warehouse import StoredFile
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A step's result before it is published. `raw` has one row for each row that was checked, as it came in;
+    `unparsable` are lines of the batch's files that could not be read as rows."""
+
+    asset: str
+    partition: str
+    run_id: str
+    judgement: Judgement
+    raw: pd.DataFrame
+    unparsable: pd.DataFrame
+    duplicates: int
+    takes_arrivals: bool
+    facts: Mapping[str, Any]
+
+
+def publish(
+    home: Home,
+    outcome: Outcome,
+    contract: type[Contract],
+    *,
+    replaces: int,
+    inputs: Mapping[str, int],
+    notices: Sequence[Notice] = (),
+    record: "Callable[[sa.Connection, Sequence[Mapping[str, Any]]], None] | None" = None,
+) -> manifest.Version:
+    """Make the outcome's good rows the current version.
+
+    Raises Conflict, leaving nothing visible, when another run was first.
+    """
+    good = outcome.judgement.checked.good
+    table = pyarrow.Table.from_pandas(good, schema=arrow_schema(contract), preserve_index=False)
+    file = home.warehouse.write(outcome.asset, outcome.partition, outcome.run_id, table)
+    refused_file, refused = _keep_refused(home, outcome)
+    with home.ledger.write() as connection:
+        version = manifest.publish(
+            connection,
+            asset=outcome.asset,
+            partition=outcome.partition,
+            run_id=outcome.run_id,
+            file=file,
+            replaces=replaces,
+            inputs=inputs,
+        )
+        closed = halts.close_halts(
+            connection, asset=outcome.asset, partition=outcome.partition, closed_by=outcome.run_id
+        )
+        _record_refused(connection, outcome, refused_file, refused)
+        if record is not None:
+            record(connection, records(good))
+        outbox.record(connection, asset=outcome.asset, partition=outcome.partition, notices=notices)
+        detail = {**_detail(outcome), "version": version.version, "file_sha256": file.sha256, "inputs": dict(inputs)}
+        detail |= {"halts_closed": closed, "notices": [notice.key for notice in notices]}
+        audit.append(connection, "published", _subject(outcome), detail)
+    return version
+
+
+def halt(home: Home, outcome: Outcome, reason: str) -> None:
+    """Record why nothing is published: the halt, the refused rows and the audit entry together."""
+    refused_file, refused = _keep_refused(home, outcome)
+    with home.ledger.write() as connection:
+        halts.record_halt(
+            connection, asset=outcome.asset, partition=outcome.partition, run_id=outcome.run_id, reason=reason
+        )
+        _record_refused(connection, outcome, refused_file, refused)
+        audit.append(connection, "halted", _subject(outcome), {**_detail(outcome), "reason": reason})
+
+
+def _keep_refused(home: Home, outcome: Outcome) -> tuple[StoredFile | None, list[RefusedRow]]:
+    """Write the refused rows as they came in, unparsable lines last, and say why each was refused."""
+    checked = outcome.judgement.checked
+    positions = sorted(checked.refused)
+    kept = outcome.raw.iloc[positions].astype("str") if len(positions) else outcome.raw.head(0)
+    reasons = _reasons(checked)
+    rows = [
+        RefusedRow(_message_id(checked.frame, position), number, reasons[position])
+        for number, position in enumerate(positions)
+    ]
+    broken = outcome.unparsable
+    if len(broken):
+        rows += [
+            RefusedRow(message_id, len(positions) + number, f"unparsable: {error}")
+            for number, (message_id, error) in enumerate(zip(broken["message_id"], broken["error"], strict=True))
+        ]
+        kept = pd.concat([kept, broken.astype("str")], ignore_index=True)
+    if not rows:
+        return None, []
+    return home.warehouse.write_quarantine(outcome.asset, outcome.partition, outcome.run_id, kept), rows
+
+
+def _record_refused(
+    connection: sa.Connection, outcome: Outcome, file: StoredFile | None, rows: list[RefusedRow]
+) -> None:
+    quarantine.replace_refused(
+        connection,
+        asset=outcome.asset,
+        partition=outcome.partition,
+        run_id=outcome.run_id,
+        path=file.path if file else "",
+        rows=rows,
+    )
+    if outcome.takes_arrivals:
+        batches.set_duplicates(connection, outcome.partition, outcome.duplicates)
+
+
+def _reasons(checked: Checked) -> dict[int, str]:
+    found: defaultdict[int, list[str]] = defaultdict(list)
+    for refusal in checked.refusals:
+        found[refusal.position].append(refusal.rule)
+    return {position: ", ".join(names) for position, names in found.items()}
+
+
+def _message_id(frame: pd.DataFrame, position: int) -> str | None:
+    value = frame["message_id"].iloc[position] if "message_id" in frame else None
+    return None if pd.isna(value) else str(value)
+
+
+def _subject(outcome: Outcome) -> str:
+    return f"{outcome.asset}/{outcome.partition}" if outcome.partition else outcome.asset
+
+
+def _detail(outcome: Outcome) -> dict[str, Any]:
+    judgement = outcome.judgement
+    counts = {"rows": judgement.rows, "refused": judgement.refused, "duplicates": outcome.duplicates}
+    return {**counts, **outcome.facts, "run_id": outcome.run_id}

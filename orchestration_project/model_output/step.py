@@ -1,0 +1,227 @@
+"""One governed step, in this order: load the inputs, compute, gate, publish.
+
+Every asset of a workflow runs through it.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import sqlalchemy as sa
+
+from orchestration_project.core.contracts import Contract, arrow_schema, check, records
+from orchestration_project.core.errors import Conflict, Refused
+from orchestration_project.core.settings import dagster_home
+from orchestration_project.model_output import publication
+from orchestration_project.model_output.gate import Judgement, check_results, judge
+from orchestration_project.model_output.inputs import Inputs, Signature, load
+from orchestration_project.model_output.publication import Outcome
+from orchestration_project.performers.cascade import Cascade, Decisions
+from orchestration_project.stores import batches, manifest, outbox
+from orchestration_project.stores.arrivals import Arrivals
+from orchestration_project.stores.home import Home
+from orchestration_project.stores.outbox import Notice
+
+Record = Callable[[sa.Connection, Sequence[Mapping[str, Any]]], None]
+"""What else is written in the transaction that publishes an asset's rows."""
+
+RESCORE_TAG = "orchestrate/rescore"
+"""A run with this tag asks the performers again instead of reusing stored decisions."""
+
+REFUSAL = "refusal"
+"""Metadata key of a failure that is an answer: trying again would give the same."""
+
+REPEATS = 20
+"""How often a step starts over because another run published first."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """An asset of a workflow: its function and what holds around it."""
+
+    name: str
+    function: "Function"
+    contract: type[Contract]
+    signature: Signature
+    cascade: Cascade | None = None
+    output_required: bool = True
+    announce: Callable[[Mapping[str, Any]], Notice] | None = None
+    record: Record | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """Rows with metadata that the UI shows beside them; a step's function may return it in place of a plain frame."""
+
+    frame: pd.DataFrame
+    metadata: Mapping[str, Any]
+
+
+Function = Callable[..., pd.DataFrame | Result]
+
+
+@dataclass
+class Computed:
+    """What a step's function gave, and what it cost. `raw` has a row for each of `frame`, as it came in."""
+
+    frame: pd.DataFrame
+    raw: pd.DataFrame
+    unparsable: pd.DataFrame = field(default_factory=pd.DataFrame)
+    duplicates: int = 0
+    seconds: float = 0.0
+    decisions: Decisions | None = None
+    facts: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
+    metadata: Mapping[str, Any] = field(default_factory=lambda: dict[str, Any]())
+
+
+def run_step(step: Step, context: dg.AssetExecutionContext, home: Home) -> Iterator[Any]:
+    """Run one step of a run; yields Dagster's checks and materialisation, or raises dg.Failure for a refusal or a
+    halt.
+    """
+    refuse_temporary_dagster_home(context)
+    partition = context.partition_key if context.has_partition_key else manifest.UNPARTITIONED
+    for _ in range(REPEATS):
+        try:
+            yield from _attempt(step, context, home, partition)
+        except Conflict as conflict:
+            context.log.info(f"{conflict} Reading again.")
+        except Refused as refusal:
+            raise dg.Failure(str(refusal), {REFUSAL: type(refusal).__name__}, allow_retries=False) from refusal
+        else:
+            return
+    raise dg.Failure(
+        f"{step.name} was published by other runs {REPEATS} times in a row. Start it again when they ended."
+    )
+
+
+def refuse_temporary_dagster_home(context: dg.AssetExecutionContext) -> None:
+    """Fail when Dagster runs with a temporary home: its batch keys would vanish while the ledger keeps what was
+    published.
+    """
+    if not dagster_home() and not context.instance.is_ephemeral:
+        raise dg.Failure(
+            "DAGSTER_HOME is not set, so Dagster would forget this run. Run `make` once in the project: "
+            "it writes .env, which Dagster reads from the folder it is started in.",
+            allow_retries=False,
+        )
+
+
+def _attempt(step: Step, context: dg.AssetExecutionContext, home: Home, partition: str) -> Iterator[Any]:
+    with home.ledger.read() as connection:
+        before = manifest.current(connection, step.name, partition)
+    inputs = load(home, step.signature, partition, (step.name, arrow_schema(step.contract)))
+    stored = home.warehouse.read(before.path).to_pandas() if before and step.cascade else None
+    if context.run.tags.get(RESCORE_TAG) == "true":
+        stored = None
+    computed = _compute(step, home, partition, inputs, stored)
+    checked = check(step.contract, computed.frame)
+    judgement = judge(checked, home.settings, len(computed.unparsable))
+    outcome = Outcome(
+        step.name,
+        partition,
+        context.run_id,
+        judgement,
+        computed.raw,
+        computed.unparsable,
+        computed.duplicates,
+        inputs.arrivals is not None,
+        computed.facts,
+    )
+    if judgement.halt:
+        publication.halt(home, outcome, judgement.halt)
+        yield from check_results(step.name, step.contract, judgement)
+        raise dg.Failure(f"{step.name} is halted. {judgement.halt}", allow_retries=False)
+    notices = _notices(step, judgement)
+    version = publication.publish(
+        home,
+        outcome,
+        step.contract,
+        replaces=before.version if before else 0,
+        inputs=inputs.versions,
+        notices=notices,
+        record=step.record,
+    )
+    if notices:
+        outbox.deliver(home, context.log.info)
+    results = list(check_results(step.name, step.contract, judgement))
+    if step.output_required or version.rows:
+        yield dg.MaterializeResult(
+            metadata=_metadata(computed, judgement, version),
+            check_results=results,
+            data_version=dg.DataVersion(version.sha256[:16]),
+        )
+    else:
+        yield from results
+
+
+def _compute(step: Step, home: Home, partition: str, inputs: Inputs, stored: pd.DataFrame | None) -> Computed:
+    started = time.perf_counter()
+    result = step.function(**inputs.arguments)
+    frame = result.frame if isinstance(result, Result) else result
+    if step.cascade is not None:
+        decisions = step.cascade.decide(frame, home, stored)
+        computed = Computed(decisions.frame, frame.reset_index(drop=True), decisions=decisions)
+        computed.facts = {"performers": [vars(work) for work in decisions.work], "reused": decisions.reused}
+    elif inputs.arrivals is not None:
+        computed = _without_duplicates(home, partition, inputs.arrivals, frame)
+    else:
+        computed = Computed(frame, frame.reset_index(drop=True))
+    computed.metadata = result.metadata if isinstance(result, Result) else {}
+    computed.seconds = time.perf_counter() - started
+    return computed
+
+
+def _without_duplicates(home: Home, partition: str, arrivals: Arrivals, frame: pd.DataFrame) -> Computed:
+    """Claim the messages of a batch.
+
+    Rows that repeat one of this batch, or belong to another, are dropped and counted.
+    """
+    if "message_id" not in frame:
+        return Computed(frame, arrivals.rows, unparsable=arrivals.unparsable)
+    ids = frame["message_id"].astype("str")
+    with home.ledger.write() as connection:
+        held = batches.claim_messages(connection, partition, [*ids.dropna(), *arrivals.unparsable["message_id"]])
+    keep = (ids.isna() | (ids.isin(held) & ~ids.duplicated())).to_numpy()
+    own = arrivals.unparsable["message_id"].isin(held).to_numpy()
+    return Computed(
+        frame[keep],
+        arrivals.rows[keep],
+        unparsable=arrivals.unparsable[own],
+        duplicates=int((~keep).sum() + (~own).sum()),
+    )
+
+
+def _notices(step: Step, judgement: Judgement) -> list[Notice]:
+    if step.announce is None:
+        return []
+    return [step.announce(row) for row in records(judgement.checked.good)]
+
+
+def _metadata(computed: Computed, judgement: Judgement, version: manifest.Version) -> dict[str, Any]:
+    rows, seconds = version.rows, computed.seconds
+    facts: dict[str, Any] = {
+        "dagster/row_count": rows,
+        "version": version.version,
+        "refused": judgement.refused,
+        "latency_seconds": round(seconds, 4),
+        "throughput_rows_per_second": round(judgement.rows / seconds, 1) if seconds else 0.0,
+        "file": version.path,
+        **computed.metadata,
+    }
+    if computed.duplicates:
+        facts["duplicates"] = computed.duplicates
+    if computed.decisions is not None:
+        frame = computed.decisions.frame
+        total = max(1, len(frame))
+        facts["accepted_share"] = round(float(frame["accepted"].sum()) / total, 4)
+        facts["reused"] = computed.decisions.reused
+        for name, count in computed.decisions.decided_by().items():
+            facts[f"decided by {name}"] = f"{count} ({count / total:.0%})"
+        for work in computed.decisions.work:
+            facts[f"latency_seconds of {work.performer}"] = round(work.seconds, 4)
+            if work.failure:
+                facts[f"failure of {work.performer}"] = work.failure
+    return facts

@@ -1,0 +1,30 @@
+"""The row of a decision: what was decided, by whom, how sure, and why. Every model output's contract builds on it."""
+
+from typing import Any
+
+import pandas as pd
+import pandera.pandas as pa
+
+from orchestration_project.core.contracts import Contract
+from orchestration_project.performers.performer import KINDS
+
+
+class Decision(Contract):
+    """One decision on one message."""
+
+    message_id: str = pa.Field(unique=True, description="The message that was decided on.")
+    label: str = pa.Field(nullable=True, description="What was decided; of a pending row, what is proposed.")
+    confidence: float = pa.Field(ge=0, le=1, nullable=True, description="How sure the performer was; null: not known.")
+    accepted: bool = pa.Field(description="Whether the confidence reached the performer's acceptance threshold.")
+    state: str = pa.Field(isin=["decided", "pending"], description="Decided, or waiting for a person.")
+    decided_by: str = pa.Field(isin=list(KINDS), description="Kind of performer.")
+    performer: str = pa.Field(description="Name of the performer.")
+    version: str = pa.Field(description="Version of the performer.")
+    reason: str = pa.Field(description="Why it is so: a rule, doubts and failures on the way; empty: plainly accepted.")
+    degraded: bool = pa.Field(description="Whether a performer failed on the way; such an answer is never reused.")
+    message_digest: str = pa.Field(description="sha256 of what the performers were shown and of the cascade.")
+
+    @pa.dataframe_check
+    def decided_has_label(cls, frame: pd.DataFrame) -> Any:
+        """A decided row has a label."""
+        return frame["label"].notna() | (frame["state"] == "pending")

@@ -1,0 +1,44 @@
+"""A trained model: the champion of its family, loaded from the ledger's record and never from the registry."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from orchestration_project.performers.performer import Kind, Performer, Prepared
+from orchestration_project.stores.champions import require_champion
+from orchestration_project.stores.home import Home
+
+if TYPE_CHECKING:
+    from orchestration_project.performers.text_classifier import TextClassifier
+
+
+class Model(Performer):
+    """The champion of a model family, asked about one text column."""
+
+    kind: Kind = "model"
+
+    def __init__(self, family: str, *, on: str = "text") -> None:
+        self.name = f"{family} model"
+        self.families = (family,)
+        self.on = on
+
+    def prepare(self, home: Home) -> Prepared:
+        family = self.families[0]
+        with home.ledger.read() as connection:
+            champion = require_champion(connection, family)
+        classifier = _loaded(home.root / champion.path, champion.sha256)
+
+        def answer(rows: pd.DataFrame) -> pd.DataFrame:
+            answers = classifier.predict(rows[self.on].tolist())
+            return answers[["label", "confidence"]].assign(reason="").set_index(rows.index)
+
+        return Prepared(champion.version, champion.threshold, frozenset(champion.labels), answer)
+
+
+@lru_cache(maxsize=8)
+def _loaded(path: Path, sha256: str) -> "TextClassifier":
+    from orchestration_project.performers.text_classifier import load
+
+    return load(path, sha256)

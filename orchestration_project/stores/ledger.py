@@ -1,0 +1,125 @@
+"""The operational database: arrivals, run requests, manifest, halts, champions, outbox and audit, in one transaction
+where they belong together.
+
+SQLite by default, PostgreSQL by URL; the same code. Every transaction is short: nobody thinks while one is open.
+"""
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.dialects import postgresql, sqlite
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+BUSY_TIMEOUT_SECONDS = 30
+
+
+class Ledger:
+    """One ledger. Opening it brings its tables up to date; reading and writing are context managers."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._engine = _engine(url)
+        self._lock = Lock()
+        self._is_current = False
+
+    @contextmanager
+    def read(self) -> Generator[sa.Connection]:
+        """A consistent view; nothing can be written."""
+        self._bring_up_to_date()
+        with self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Generator[sa.Connection]:
+        """One transaction: all of it is kept when the block ends, none when it raises."""
+        self._bring_up_to_date()
+        with self._engine.connect().execution_options(is_write=True) as connection, connection.begin():
+            yield connection
+
+    def close(self) -> None:
+        """Give back every connection; the ledger opens new ones when it is used again."""
+        self._engine.dispose()
+
+    def _bring_up_to_date(self) -> None:
+        if self._is_current:
+            return
+        with self._lock:
+            if not self._is_current:
+                _migrate(self._engine)
+                self._is_current = True
+
+
+def now() -> datetime:
+    """This moment, in UTC."""
+    return datetime.now(UTC)
+
+
+def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert the rows whose keys are not taken yet; returns how many were."""
+    if not rows:
+        return 0
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(table).on_conflict_do_nothing()
+    inserted = 0
+    parameters = max(1, 30_000 // len(table.columns))  # SQLite binds at most 32,766 values a statement
+    for start in range(0, len(rows), parameters):
+        result = connection.execute(statement.values(list(rows[start : start + parameters])))
+        inserted += result.rowcount
+    return inserted
+
+
+def latest_revision() -> str:
+    """Name of the newest migration in this checkout."""
+    return max(path.stem for path in (MIGRATIONS / "versions").glob("[0-9]*.py")).split("_")[0]
+
+
+def _engine(url: str) -> sa.Engine:
+    engine = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # SQLAlchemy's own BEGIN below, not the driver's
+    for pragma in (
+        f"busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}",
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    is_write = connection.get_execution_options().get("is_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
+
+
+def _migrate(engine: sa.Engine) -> None:
+    """Run the migrations that the database lacks; Alembic is imported only when there are any."""
+    if engine.dialect.name == "sqlite" and engine.url.database:
+        Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+    with engine.connect().execution_options(is_write=True) as connection, connection.begin():
+        if _stored_revision(connection) == latest_revision():
+            return
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _stored_revision(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()

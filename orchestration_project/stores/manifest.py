@@ -1,0 +1,84 @@
+"""Which version of each asset's partition is current, and what it was computed from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from orchestration_project.core.errors import Conflict
+from orchestration_project.stores.ledger import now
+from orchestration_project.stores.schema import MANIFEST
+from orchestration_project.stores.warehouse import StoredFile
+
+UNPARTITIONED = ""
+"""Partition of an asset that has none."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One published version of an asset's partition."""
+
+    asset: str
+    partition: str
+    version: int
+    run_id: str
+    path: str
+    sha256: str
+    rows: int
+    inputs: Mapping[str, int]
+
+
+def current(connection: sa.Connection, asset: str, partition: str) -> Version | None:
+    """The version in use; None when nothing was published yet."""
+    query = _current().where(MANIFEST.c.asset == asset, MANIFEST.c.partition == partition)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else Version(*row)
+
+
+def all_current(connection: sa.Connection, partition: str | None = None) -> list[Version]:
+    """Every version in use, of one partition or of all, in the order of publishing."""
+    query = _current().order_by(MANIFEST.c.published_at, MANIFEST.c.asset, MANIFEST.c.partition)
+    if partition is not None:
+        query = query.where(MANIFEST.c.partition == partition)
+    return [Version(*row) for row in connection.execute(query)]
+
+
+def publish(
+    connection: sa.Connection,
+    *,
+    asset: str,
+    partition: str,
+    run_id: str,
+    file: StoredFile,
+    replaces: int,
+    inputs: Mapping[str, int],
+) -> Version:
+    """Make a file the current version, in the caller's transaction.
+
+    Compare-and-set: raises Conflict, and the caller's transaction must end without effect, unless version `replaces` of
+    the output (0: none) and the named versions of its inputs in the same partition (or unpartitioned) are still
+    current.
+    """
+    before = current(connection, asset, partition)
+    if (before.version if before else 0) != replaces:
+        raise Conflict(f"{asset} of {partition or 'the project'} was published by another run meanwhile.")
+    for name, version in inputs.items():
+        found = current(connection, name, partition) or current(connection, name, UNPARTITIONED)
+        if found is None or found.version != version:
+            raise Conflict(f"{name}, an input of {asset}, was published by another run meanwhile.")
+    connection.execute(
+        sa.update(MANIFEST)
+        .where(MANIFEST.c.asset == asset, MANIFEST.c.partition == partition, MANIFEST.c.is_current)
+        .values(is_current=False)
+    )
+    entry = Version(asset, partition, replaces + 1, run_id, file.path, file.sha256, file.rows, dict(inputs))
+    connection.execute(sa.insert(MANIFEST).values(**vars(entry), is_current=True, published_at=now()))
+    return entry
+
+
+def _current() -> "sa.Select[*tuple[Any, ...]]":
+    table = MANIFEST.c
+    return sa.select(
+        table.asset, table.partition, table.version, table.run_id, table.path, table.sha256, table.rows, table.inputs
+    ).where(table.is_current)

@@ -1,0 +1,67 @@
+"""Notices to people: rows of the ledger before anybody is told, delivered at least once and recorded when they are."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from orchestration_project.core.errors import Conflict
+from orchestration_project.stores.files import write_file
+from orchestration_project.stores.home import Home
+from orchestration_project.stores.ledger import Ledger, insert_new, now
+from orchestration_project.stores.schema import OUTBOX
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What somebody is to be told. `key` makes it unique: of two notices with one key the first is sent."""
+
+    key: str
+    title: str
+    body: str
+    facts: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
+
+
+def record(connection: sa.Connection, *, asset: str, partition: str, notices: Sequence[Notice]) -> None:
+    """Put notices into the outbox, in the caller's transaction.
+
+    A key that the same asset and partition recorded before is left as it is. One that another partition recorded raises
+    Conflict.
+    """
+    for notice in notices:
+        row = {**vars(notice), "asset": asset, "partition": partition, "recorded_at": now()}
+        if insert_new(connection, OUTBOX, [row]):
+            continue
+        query = sa.select(OUTBOX.c.asset, OUTBOX.c.partition).where(OUTBOX.c.key == notice.key)
+        if tuple(connection.execute(query).one()) != (asset, partition):
+            raise Conflict(f"Notice '{notice.key}' was recorded by another run meanwhile.")
+
+
+def recorded(connection: sa.Connection) -> list[dict[str, Any]]:
+    """Every notice, oldest first: key, title, body, facts, asset, batch, recorded_at, delivered_at."""
+    columns = [column for column in OUTBOX.c if column.name not in ("notice_id", "partition")]
+    query = sa.select(*columns, OUTBOX.c.partition.label("batch")).order_by(OUTBOX.c.notice_id)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def deliver(home: Home, tell: Callable[[str], object]) -> int:
+    """Deliver what waits: a line to `tell`, a Markdown file in the home's notices. Returns how many were delivered.
+
+    A crash between telling and recording tells again; the file, named by the notice's number, is then written over with
+    the same text.
+    """
+    with home.ledger.read() as connection:
+        query = sa.select(OUTBOX).where(OUTBOX.c.delivered_at.is_(None)).order_by(OUTBOX.c.notice_id)
+        waiting = connection.execute(query).mappings().all()
+    for row in waiting:
+        content = f"# {row['title']}\n\n{row['body']}\n"
+        write_file(home.notices / f"{row['notice_id']:06d}.md", content.encode())
+        tell(row["title"])
+        _mark_delivered(home.ledger, row["notice_id"])
+    return len(waiting)
+
+
+def _mark_delivered(ledger: Ledger, notice_id: int) -> None:
+    with ledger.write() as connection:
+        connection.execute(sa.update(OUTBOX).where(OUTBOX.c.notice_id == notice_id).values(delivered_at=now()))

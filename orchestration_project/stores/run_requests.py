@@ -1,0 +1,136 @@
+"""Rows that ask for a run of a batch: requested with the event that needs it, leased by whoever submits, kept alive by
+the run itself.
+
+requested → submitted (under a lease) → running (while its heart beats) → succeeded, halted, refused or failed
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from orchestration_project.core.errors import Refused
+from orchestration_project.stores.ledger import insert_new, now
+from orchestration_project.stores.schema import RUN_REQUESTS
+
+WORKFLOW = "workflow"
+"""Name of the job that takes a batch from its arrivals to the end."""
+
+KEY_TAG = "orchestrate/request"
+"""Run tag that names the request a run answers."""
+
+SILENT_BEATS = 6
+"""A run that has missed this many heartbeats is taken for dead."""
+
+_TABLE = RUN_REQUESTS.c
+_ENDED = ("succeeded", "halted", "refused", "failed")
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """One row that asks for a run."""
+
+    key: str
+    batch: str
+    job: str
+    attempt: int
+    state: str
+    run_id: str | None
+
+
+def request(connection: sa.Connection, *, batch: str, cause: str, attempt: int = 1) -> str:
+    """Ask for a run of the workflow on a batch, in the caller's transaction; asking twice is asking once."""
+    key = f"{batch}/{cause}/{attempt}"
+    row = {"key": key, "batch": batch, "job": WORKFLOW, "attempt": attempt, "state": "requested", "requested_at": now()}
+    insert_new(connection, RUN_REQUESTS, [row])
+    return key
+
+
+def lease_next(connection: sa.Connection, seconds: float) -> RunRequest | None:
+    """Take the oldest request that waits, or whose submitter's lease ran out before the run began; None when there is
+    none.
+    """
+    waits = _TABLE.state == "requested"
+    abandoned = sa.and_(_TABLE.state == "submitted", _TABLE.lease_until < now())
+    query = _requests().where(waits | abandoned).order_by(_TABLE.requested_at, _TABLE.key).limit(1)
+    row = connection.execute(query.with_for_update(skip_locked=True)).one_or_none()
+    if row is None:
+        return None
+    leased = RunRequest(*row)
+    _update(connection, leased.key, state="submitted", lease_until=now() + timedelta(seconds=seconds))
+    return leased
+
+
+def overdue(connection: sa.Connection) -> list[RunRequest]:
+    """Submitted requests whose lease ran out before their run began."""
+    query = _requests().where(_TABLE.state == "submitted", _TABLE.lease_until < now()).order_by(_TABLE.key)
+    return [RunRequest(*row) for row in connection.execute(query)]
+
+
+def extend_lease(connection: sa.Connection, key: str, seconds: float) -> None:
+    """Give a submitted request more time: its run exists and waits."""
+    _update(connection, key, lease_until=now() + timedelta(seconds=seconds))
+
+
+def begin(connection: sa.Connection, *, key: str | None, batch: str, run_id: str, silent_seconds: float) -> str:
+    """A run says that it starts; returns its request's key.
+
+    A run that nobody requested (the UI, a backfill, the command line) gets a request of its own. Refused when another
+    run of the same request is alive or has already ended well.
+    """
+    if key is None:
+        key = request(connection, batch=batch, cause=f"by-hand-{run_id[:8]}")
+    row = connection.execute(sa.select(RUN_REQUESTS).where(_TABLE.key == key)).mappings().one_or_none()
+    if row is None:
+        raise Refused(f"No run was requested as '{key}'. Start the run without the tag {KEY_TAG}.")
+    alive = row["state"] == "running" and row["heartbeat_at"] > now() - timedelta(seconds=silent_seconds)
+    if row["run_id"] != run_id and (alive or row["state"] in _ENDED):
+        raise Refused(f"Run {row['run_id']} already answers '{key}' ({row['state']}). Nothing is left to do.")
+    _update(connection, key, state="running", run_id=run_id, heartbeat_at=now())
+    return key
+
+
+def beat(connection: sa.Connection, key: str) -> None:
+    """A run says that it lives."""
+    _update(connection, key, heartbeat_at=now())
+
+
+def end(connection: sa.Connection, key: str, state: str, cause: str | None = None) -> bool:
+    """Record how a run ended: succeeded, halted, refused or failed. False when that was recorded before."""
+    ending = sa.update(RUN_REQUESTS).where(_TABLE.key == key, _TABLE.state.not_in(_ENDED))
+    return connection.execute(ending.values(state=state, cause=cause)).rowcount == 1
+
+
+def silent(connection: sa.Connection, seconds: float) -> list[RunRequest]:
+    """Requests whose run began and has not been heard of for so long."""
+    query = _requests().where(_TABLE.state == "running", _TABLE.heartbeat_at < now() - timedelta(seconds=seconds))
+    return [RunRequest(*row) for row in connection.execute(query.order_by(_TABLE.key))]
+
+
+def open_requests(connection: sa.Connection, batch: str | None = None) -> list[RunRequest]:
+    """Requests that have not ended, of one batch or of all."""
+    query = _requests().where(_TABLE.state.not_in(_ENDED)).order_by(_TABLE.requested_at, _TABLE.key)
+    if batch is not None:
+        query = query.where(_TABLE.batch == batch)
+    return [RunRequest(*row) for row in connection.execute(query)]
+
+
+def last_state(connection: sa.Connection, batch: str) -> str | None:
+    """State of a batch's latest request; None when there is none."""
+    query = sa.select(_TABLE.state).where(_TABLE.batch == batch).order_by(_TABLE.requested_at.desc(), _TABLE.key.desc())
+    return connection.execute(query.limit(1)).scalar()
+
+
+def failures(connection: sa.Connection, batch: str) -> int:
+    """How many runs of a batch failed."""
+    query = sa.select(sa.func.count()).where(_TABLE.batch == batch, _TABLE.state == "failed")
+    return connection.execute(query).scalar_one()
+
+
+def _requests() -> "sa.Select[*tuple[Any, ...]]":
+    return sa.select(_TABLE.key, _TABLE.batch, _TABLE.job, _TABLE.attempt, _TABLE.state, _TABLE.run_id)
+
+
+def _update(connection: sa.Connection, key: str, **values: object) -> None:
+    connection.execute(sa.update(RUN_REQUESTS).where(_TABLE.key == key).values(**values))

@@ -1,0 +1,164 @@
+"""The ledger's tables. A change here comes with a numbered migration in `migrations/versions/`."""
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+METADATA = sa.MetaData()
+
+
+class _Moment(sa.TypeDecorator[datetime]):
+    """A moment in UTC; SQLite forgets the zone, so it is put back on the way out."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
+
+
+_MOMENT = _Moment()
+
+
+ARRIVALS = sa.Table(
+    "arrivals",
+    METADATA,
+    sa.Column("arrival_id", sa.String, primary_key=True),  # name of the received file and number of the slice
+    sa.Column("file", sa.String, nullable=False),  # name the sender gave
+    sa.Column("file_sha256", sa.String, nullable=False),
+    sa.Column("path", sa.String, nullable=False),  # staged Parquet file, below the home
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("columns", sa.String, nullable=False),  # JSON; only arrivals with equal columns share a batch
+    sa.Column("batch", sa.String, index=True),
+    sa.Column("registered_at", _MOMENT, nullable=False),
+)
+
+BATCHES = sa.Table(
+    "batches",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("batch", sa.String, nullable=False, unique=True),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("duplicates", sa.Integer, nullable=False, default=0),
+    sa.Column("state", sa.String, nullable=False, index=True),  # working, done, set_aside, discarded
+    sa.Column("cause", sa.String),  # why it was set aside
+    sa.Column("opened_at", _MOMENT, nullable=False),
+)
+
+CLAIMS = sa.Table(
+    "claims",
+    METADATA,
+    sa.Column("message_id", sa.String, primary_key=True),
+    sa.Column("batch", sa.String, nullable=False, index=True),
+)
+
+RUN_REQUESTS = sa.Table(
+    "run_requests",
+    METADATA,
+    sa.Column("key", sa.String, primary_key=True),  # BATCH/CAUSE/ATTEMPT
+    sa.Column("batch", sa.String, nullable=False, index=True),
+    sa.Column("job", sa.String, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("state", sa.String, nullable=False, index=True),  # requested, submitted, running, succeeded, failed
+    sa.Column("requested_at", _MOMENT, nullable=False),
+    sa.Column("lease_until", _MOMENT),
+    sa.Column("run_id", sa.String),
+    sa.Column("heartbeat_at", _MOMENT),
+    sa.Column("cause", sa.String),  # why it failed
+)
+
+MANIFEST = sa.Table(
+    "manifest",
+    METADATA,
+    sa.Column("asset", sa.String, primary_key=True),
+    sa.Column("partition", sa.String, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("is_current", sa.Boolean, nullable=False, index=True),
+    sa.Column("run_id", sa.String, nullable=False),
+    sa.Column("path", sa.String, nullable=False),
+    sa.Column("sha256", sa.String, nullable=False),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("inputs", sa.JSON, nullable=False),  # input asset → version it was computed from
+    sa.Column("published_at", _MOMENT, nullable=False),
+)
+
+HALTS = sa.Table(
+    "halts",
+    METADATA,
+    sa.Column("halt_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("asset", sa.String, nullable=False),
+    sa.Column("partition", sa.String, nullable=False, index=True),
+    sa.Column("run_id", sa.String, nullable=False),
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("opened_at", _MOMENT, nullable=False),
+    sa.Column("closed_at", _MOMENT),
+    sa.Column("closed_by", sa.String),
+)
+
+QUARANTINE = sa.Table(
+    "quarantine",
+    METADATA,
+    sa.Column("row_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("asset", sa.String, nullable=False),
+    sa.Column("partition", sa.String, nullable=False, index=True),
+    sa.Column("run_id", sa.String, nullable=False),
+    sa.Column("message_id", sa.String),
+    sa.Column("path", sa.String, nullable=False),  # Parquet file that keeps the raw rows
+    sa.Column("position", sa.Integer, nullable=False),  # of the row in that file, from 0
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("state", sa.String, nullable=False),  # open, superseded
+    sa.Column("refused_at", _MOMENT, nullable=False),
+)
+
+CHAMPIONS = sa.Table(
+    "champions",
+    METADATA,
+    sa.Column("family", sa.String, primary_key=True),
+    sa.Column("revision", sa.Integer, primary_key=True),
+    sa.Column("version", sa.String, nullable=False),
+    sa.Column("path", sa.String, nullable=False),
+    sa.Column("sha256", sa.String, nullable=False),
+    sa.Column("threshold", sa.Float),  # null: nothing is accepted
+    sa.Column("labels", sa.JSON, nullable=False),
+    sa.Column("metrics", sa.JSON, nullable=False),
+    sa.Column("rules", sa.JSON, nullable=False),  # what was measured of the family's rules; empty without rules
+    sa.Column("promoted_at", _MOMENT, nullable=False),
+)
+
+OUTBOX = sa.Table(
+    "outbox",
+    METADATA,
+    sa.Column("notice_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("key", sa.String, nullable=False, unique=True),
+    sa.Column("asset", sa.String, nullable=False),
+    sa.Column("partition", sa.String, nullable=False),
+    sa.Column("title", sa.String, nullable=False),
+    sa.Column("body", sa.String, nullable=False),
+    sa.Column("facts", sa.JSON, nullable=False),
+    sa.Column("recorded_at", _MOMENT, nullable=False),
+    sa.Column("delivered_at", _MOMENT),
+)
+
+AUDIT = sa.Table(
+    "audit",
+    METADATA,
+    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.String, nullable=False),  # ISO 8601, UTC: the digest covers the text as stored
+    sa.Column("actor", sa.String, nullable=False),
+    sa.Column("action", sa.String, nullable=False, index=True),
+    sa.Column("subject", sa.String, nullable=False, index=True),
+    sa.Column("detail", sa.String, nullable=False),  # canonical JSON
+    sa.Column("previous", sa.String, nullable=False),
+    sa.Column("digest", sa.String, nullable=False),
+)
+
+AUDIT_HEAD = sa.Table(
+    "audit_head",
+    METADATA,
+    sa.Column("only", sa.Integer, primary_key=True),  # always 1
+    sa.Column("sequence", sa.Integer, nullable=False),
+    sa.Column("digest", sa.String, nullable=False),
+)

@@ -1,0 +1,119 @@
+"""The asset tables: immutable Parquet files, one per asset, partition and run, which the manifest makes current.
+
+A file that the manifest does not name does not exist for any reader, so an unfinished or abandoned write is invisible.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+from uuid import uuid4
+
+import pandas as pd
+import pyarrow
+import pyarrow.parquet
+
+from orchestration_project.core.errors import ArtifactRefused
+from orchestration_project.stores.files import file_digest, publish_file, temporary_beside
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A Parquet file of the warehouse. `path` is relative to the warehouse."""
+
+    path: str
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """The folder of current and earlier asset tables, and the folder of quarantined rows."""
+
+    root: Path
+    quarantine: Path
+
+    def write(self, asset: str, partition: str, run_id: str, table: pyarrow.Table) -> StoredFile:
+        """Write one version of an asset's partition; nobody sees it until the manifest names it."""
+        name = f"{run_id}-{uuid4().hex[:8]}.parquet"
+        return _write(self.root, Path(asset, f"batch={_folder_name(partition)}", name), table)
+
+    def write_quarantine(self, asset: str, partition: str, run_id: str, rows: pd.DataFrame) -> StoredFile:
+        """Write the rows that a gate refused, as they were."""
+        name = f"{run_id}-{uuid4().hex[:8]}.parquet"
+        table = pyarrow.Table.from_pandas(rows, preserve_index=False)
+        return _write(self.quarantine, Path(asset, f"batch={_folder_name(partition)}", name), table)
+
+    def read(self, path: str) -> pyarrow.Table:
+        """One version as Arrow; ArtifactRefused if the file is gone."""
+        full = self.root / path
+        if not full.is_file():
+            raise ArtifactRefused(
+                f"{path} is named in the manifest and is not in {self.root}. "
+                "Put the file back from a backup, or materialise its partition again."
+            )
+        return pyarrow.parquet.ParquetFile(full).read()
+
+    def connect(
+        self, files: Mapping[str, Iterable[str]], empty: Mapping[str, pyarrow.Schema] | None = None
+    ) -> "duckdb.DuckDBPyConnection":
+        """DuckDB with one view for each asset over the named files, and nothing else within reach.
+
+        Each view has the asset's columns and `batch`. An asset of `empty` that has no file is an empty table of that
+        schema.
+        """
+        import duckdb
+
+        connection = duckdb.connect(
+            config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+        )
+        connection.execute("SET TimeZone = 'UTC'")
+        for asset, paths in sorted(files.items()):
+            listed = ", ".join(_literal(str(self.root / path)) for path in paths)
+            connection.execute(
+                f"CREATE VIEW {_identifier(asset)} AS SELECT * FROM read_parquet([{listed}], union_by_name = true, "
+                "hive_partitioning = true, hive_types = {'batch': VARCHAR})"
+            )
+        for asset, schema in (empty or {}).items():
+            if asset not in files:
+                connection.register(asset, schema.append(pyarrow.field("batch", pyarrow.string())).empty_table())
+        self.root.mkdir(parents=True, exist_ok=True)
+        connection.execute(f"SET allowed_directories = [{_literal(str(self.root) + '/')}]")
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+        return connection
+
+
+def by_asset(entries: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Group (asset, path) pairs by asset."""
+    grouped: defaultdict[str, list[str]] = defaultdict(list)
+    for asset, path in entries:
+        grouped[asset].append(path)
+    return dict(grouped)
+
+
+def _write(root: Path, relative: Path, table: pyarrow.Table) -> StoredFile:
+    final = root / relative
+    temporary = temporary_beside(final)
+    pyarrow.parquet.write_table(table, temporary, compression="zstd")
+    digest = file_digest(temporary)
+    publish_file(temporary, final)
+    return StoredFile(str(relative), digest, table.num_rows)
+
+
+def _folder_name(partition: str) -> str:
+    """A partition key as one folder name, whatever it holds."""
+    return quote(partition, safe="") if partition.strip(".") else "".join(f"%{ord(c):02X}" for c in partition)
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,300 @@
+import csv
+import io
+import json
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestration_project.core.errors import FileRefused
+from orchestration_project.stores.formats import ERROR, LINE, LONGEST_ROW, MOST_COLUMNS, RAW, SUFFIXES, read_slices
+
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+TEXT_SUFFIXES = sorted(SUFFIXES - {".parquet"})
+
+
+def slices_of(content: bytes | str, suffix: str, rows_per_slice: int = 100) -> list[pa.Table]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"feedback{suffix}"
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return list(read_slices(path, rows_per_slice))
+
+
+def rows_of(content: bytes | str, suffix: str, rows_per_slice: int = 100) -> list[dict[str, Any]]:
+    return [row for table in slices_of(content, suffix, rows_per_slice) for row in table.to_pylist()]
+
+
+def parquet_of(table: pa.Table) -> bytes:
+    stream = io.BytesIO()
+    pq.write_table(table, stream)
+    return stream.getvalue()
+
+
+def record_text(fields: list[str], delimiter: str, line_end: str) -> str:
+    text = io.StringIO()
+    # Before Python 3.13 the writer does not see by itself that a lone \r needs quotes.
+    quoting = csv.QUOTE_ALL if any("\r" in field for field in fields) else csv.QUOTE_MINIMAL
+    csv.writer(text, delimiter=delimiter, lineterminator=line_end, quoting=quoting).writerow(fields)
+    return text.getvalue()
+
+
+line_ends = st.sampled_from(["\n", "\r\n"])
+marks = st.sampled_from(["", "\ufeff"])
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+json_objects = st.dictionaries(st.text().filter(lambda key: key not in {LINE, ERROR, RAW}), json_values, max_size=4)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 3), st.lists(st.lists(texts, max_size=3)), st.sampled_from([".csv", ".tsv"]), line_ends, marks)
+def test_every_record_that_csv_writer_writes_is_one_row_with_its_line_and_fields_or_reason(
+    width: int, records: list[list[str]], suffix: str, line_end: str, mark: str
+) -> None:
+    names = ["c", "b", "a"][:width]
+    content = record_text(names, DELIMITERS[suffix], line_end)
+    expected: list[dict[str, Any]] = []
+    for record in records:
+        text = record_text(record, DELIMITERS[suffix], line_end)
+        row: dict[str, Any] = {LINE: content.count("\n") + 1, ERROR: None, RAW: None, **dict.fromkeys(names)}
+        if len(record) == width:
+            row |= {name: field or None for name, field in zip(names, record, strict=True)}
+        else:
+            row[ERROR] = f"expected {width} fields, found {len(record)}. Quote fields with delimiters."
+            row[RAW] = text.removesuffix(line_end)
+        expected += [row] if record else []  # a record of no fields is a blank line
+        content += text
+
+    slices = slices_of(mark + content, suffix, 3)
+
+    assert [row for table in slices for row in table.to_pylist()] == expected
+    assert all(table.num_rows == 3 for table in slices[:-1])
+    assert all(table.column_names == [LINE, ERROR, RAW, *names] for table in slices)
+    assert all(table.schema.types[1:] == [pa.string()] * (width + 2) for table in slices)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(json_objects | st.sampled_from(["", " \t", "{broken", "[1]", "null", '{"a": 1, "a": 2}'])),
+    st.booleans(),
+    line_ends,
+    marks,
+)
+def test_every_json_line_that_is_not_blank_is_one_row_with_its_line_and_values_or_reason(
+    lines: list[dict[str, Any] | str], escaped: bool, line_end: str, mark: str
+) -> None:
+    written = [line if isinstance(line, str) else json.dumps(line, ensure_ascii=escaped) for line in lines]
+
+    rows = rows_of(mark + "".join(text + line_end for text in written), ".jsonl", 3)
+
+    kept = [(number, line) for number, line in enumerate(lines, start=1) if not isinstance(line, str) or line.strip()]
+    assert [row[LINE] for row in rows] == [number for number, _ in kept]
+    for row, (number, line) in zip(rows, kept, strict=True):
+        if isinstance(line, str):
+            assert (bool(row[ERROR]), row[RAW]) == (True, written[number - 1])
+        else:
+            assert (row[ERROR], row[RAW]) == (None, None)
+            assert all(row[key] == value or json.loads(row[key]) == value for key, value in line.items())
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.binary(max_size=12) | st.sampled_from([b'{"a": 1}', b"\xff", b"1,2", b'"', b"\\ud800"])),
+    st.sampled_from(TEXT_SUFFIXES),
+    st.sampled_from([b"", b"a,b\n", b"a\tb\n", b'{"a": 1}\n' * 1000, b"x\r" * 5000]),
+)
+def test_any_bytes_are_rows_or_a_refusal(lines: list[bytes], suffix: str, lead: bytes) -> None:
+    content = lead + b"\n".join(lines)
+    try:
+        rows = rows_of(content, suffix)
+    except FileRefused:
+        return
+    assert all((row[ERROR] is None) == (row[RAW] is None) for row in rows)
+    assert [row[LINE] for row in rows] == sorted({row[LINE] for row in rows})
+    if suffix not in DELIMITERS:
+        written = re.split(rb"\n" if b"\n" in content[:8192] else rb"\r\n|\r|\n", content)
+        assert len(rows) == sum(1 for line in written if line.removeprefix(b"\xef\xbb\xbf").strip(b" \t\r\n"))
+
+
+def test_lines_may_end_in_carriage_returns_alone() -> None:
+    rows = rows_of('\ra,b\r\r1,"x\ry"\r\r2,z', ".csv")
+    assert [(row[LINE], row["a"], row["b"]) for row in rows] == [(4, "1", "x\ry"), (7, "2", "z")]
+
+
+def test_missing_quotes_never_cut_a_csv_row() -> None:
+    good, cut, next_good, opened = rows_of('a,b\n1,2\n3,fine\rand good\n5,6\n7,"8\n9,10\n', ".csv")
+    assert (good["b"], cut["b"], next_good["b"], opened["b"]) == ("2", None, "6", None)
+    assert (cut[LINE], cut[RAW], opened[LINE], opened[RAW]) == (3, "3,fine\rand good", 5, '7,"8\n9,10')
+    assert "not CSV: new-line character seen in unquoted field. " in cut[ERROR]
+    assert "a quote opens in this row and is never closed. " in opened[ERROR]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "stored"),
+    [
+        (["x", None, ""], pa.string(), ["x", None, ""]),
+        (["😀", "\\ud800"], pa.string(), ["😀", "\\ud800"]),
+        ([None, None], pa.string(), [None, None]),
+        ([True, None, False], pa.bool_(), [True, None, False]),
+        ([None, -(2**63), 2**63 - 1], pa.int64(), [None, -(2**63), 2**63 - 1]),
+        ([1, 2.5, None, 2**53], pa.float64(), [1.0, 2.5, None, 2.0**53]),
+        ([2**64 + 1, 1], pa.string(), [str(2**64 + 1), "1"]),
+        ([2**53 + 1, 0.5], pa.string(), [str(2**53 + 1), "0.5"]),
+        (["x", 1, True, None], pa.string(), ["x", "1", "true", None]),
+        ([["ü", "\n"], {"b": None}], pa.string(), ['["ü", "\\n"]', '{"b": null}']),
+    ],
+)
+def test_json_column_has_the_type_for_every_value(values: list[Any], kind: pa.DataType, stored: list[Any]) -> None:
+    (table,) = slices_of("".join(json.dumps({"a": value}) + "\n" for value in values), ".jsonl")
+    assert (table["a"].type, table["a"].to_pylist()) == (kind, stored)
+
+
+def test_json_type_is_inferred_for_each_slice_and_its_columns_carry_on() -> None:
+    first, second = slices_of('{"a": 1}\n{"b": "x"}\n{"a": "y"}\n{"c": true}\n', ".jsonl", 2)
+    assert first.column_names == [LINE, ERROR, RAW, "a", "b"]
+    assert second.column_names == [LINE, ERROR, RAW, "a", "b", "c"]
+    assert [first["a"].type, second["a"].type, second["b"].to_pylist()] == [pa.int64(), pa.string(), [None, None]]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"a": 1', "not JSON: Expecting ',' delimiter at character 9"),
+        ('["x"]', 'expected an object, found ["x"]'),
+        ('{"a": NaN}', "NaN is not a number"),
+        ('{"a": [-Infinity]}', "-Infinity is not a number"),
+        ('{"a": 1e999}', "1e999 is not a number"),
+        ('{"b": [{"a": 1, "a": 2}]}', "the key 'a' stands 2 times"),
+        ('{"a": "\\ud800"}', "'\\ud800' is half a character"),
+        ('{"\\uDFFF": 1}', "'\\udfff' is half a character"),
+        ('{"a": ' + "1" * 5000 + "}", "too long"),
+        ('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", "too deep"),
+        (json.dumps(dict.fromkeys(map(str, range(MOST_COLUMNS)))), f"more than {MOST_COLUMNS} keys"),
+    ],
+)
+def test_json_line_that_cannot_be_kept_is_a_row_with_its_reason(line: str, reason: str) -> None:
+    good, bad, next_good = rows_of(f'{{"a": 1}}\n{line}\n{{"a": 2}}\n', ".jsonl")
+    assert (good["a"], good[ERROR], next_good["a"], next_good[LINE]) == (1, None, 2, 3)
+    assert (bad[LINE], bad[RAW], bad["a"]) == (2, line, None)
+    assert reason in bad[ERROR]
+
+
+def test_reserved_json_key_is_refused_where_it_is_met(tmp_path: Path) -> None:
+    path = tmp_path / "feedback.ndjson"
+    path.write_text('{"a": 1}\n{"a": 1, "_raw": 2}\n')
+    slices = read_slices(path, 1)
+    assert next(slices).num_rows == 1
+    with pytest.raises(FileRefused, match="column named _raw"):
+        next(slices)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "before", "bad", "after"),
+    [
+        (".csv", b"a,b\n1,2\n", b"3,\xe2\x82", b"\n5,6\n"),
+        (".csv", b"a,b\n1,2\n", b'3,"\n\xff"', b"\n5,6\n"),
+        (".csv", b"a,b\n" + b"1,2\n" * 3000, b"3,\0", b"\n5,6\n"),
+        (".tsv", b"a\tb\n1\t2\n", b"3\t\xfc", b"\r\n5\t6\n"),
+        (".jsonl", b'{"a": "1"}\n', b'{"a": "\xed\xa0\x80"}', b'\r\n{"a": "5"}\n'),
+        (".jsonl", b'{"a": "1"}\n' * 3000, b'{"a": "\0"}', b'\n{"a": "5"}\n'),
+    ],
+)
+def test_bytes_that_are_not_text_cost_their_own_row_only(suffix: str, before: bytes, bad: bytes, after: bytes) -> None:
+    *_, good, failed, last = rows_of(before + bad + after, suffix)
+    place = next(place for place, byte in enumerate(bad, start=1) if byte > 0x7F or byte == 0)
+    raw = bad.decode(errors="backslashreplace").replace("\0", "\\x00")
+    assert (good["a"], failed[LINE], failed[RAW], last["a"]) == ("1", before.count(b"\n") + 1, raw, "5")
+    assert f"byte {place} of the row is 0x{bad[place - 1]:02x}" in failed[ERROR]
+
+
+@pytest.mark.parametrize(("suffix", "start", "end"), [(".csv", "", ""), (".jsonl", '{"a": "', '"}')])
+def test_row_is_held_up_to_the_limit_and_one_beyond_costs_itself_only(suffix: str, start: str, end: str) -> None:
+    values = ["a", "x" * (LONGEST_ROW - 20), "x" * 2 * LONGEST_ROW, "b"]
+    *_, whole, bad, after = rows_of("".join(f"{start}{value}{end}\n" for value in values), suffix)
+    assert (whole["a"] == values[1], whole[ERROR], after["a"], after[LINE]) == (True, None, "b", 4)
+    assert (bad["a"], bad[LINE], len(bad[RAW]), bad[RAW][:10]) == (None, 3, LONGEST_ROW, f"{start}{'x' * 10}"[:10])
+    assert f"reaches {LONGEST_ROW} characters" in bad[ERROR]
+
+
+def test_slice_of_long_rows_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestration_project.stores.formats.LARGEST_SLICE", 10_000)
+    content = "a\n" + ("x" * 1000 + "\n") * 12
+    assert [table.num_rows for table in slices_of(content, ".csv", 1000)] == [10, 2]
+
+
+def test_parquet_keeps_its_types_and_numbers_its_rows() -> None:
+    own = pa.table(
+        {
+            "when": pa.array([0, 1, None], pa.timestamp("us", "UTC")),
+            "tags": pa.array([["x"], [], None], pa.list_(pa.string())),
+            "kind": pa.array(["a", "b", "a"]).dictionary_encode(),
+        }
+    )
+    first, second = slices_of(parquet_of(own), ".PARQUET", 2)
+    assert first.column_names == [LINE, ERROR, RAW, "when", "tags", "kind"]
+    assert first.schema.types == [pa.int64(), pa.string(), pa.string(), *own.schema.types]
+    assert [first[LINE].to_pylist(), second[LINE].to_pylist()] == [[1, 2], [3]]
+    assert first[ERROR].null_count == first[RAW].null_count == 2
+    assert pa.concat_tables([first, second]).select(own.column_names).to_pylist() == own.to_pylist()
+
+
+PARQUET = parquet_of(pa.table({"a": ["text that compresses " * 20] * 100}))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content", "message"),
+    [
+        (".csv", "a,b,a,c,c\n", r"more than one column named 'a', 'c'\. Name"),
+        (".tsv", "a\t\tb\t\n", r"no name for column 2, 4\. Name"),
+        (".csv", "a,_error,_line\n", r"a column named _error, _line, .* Rename"),
+        (".csv", ",".join(map(str, range(MOST_COLUMNS + 1))), f"{MOST_COLUMNS + 1} columns. Send at most"),
+        (".csv", "\na,ü\n".encode("latin-1"), "header in line 2: byte 3 of the row is 0xfc.* Save"),
+        (".csv", '"a,b\n1,2\n', "header in line 1: a quote opens in this row and is never closed. Close"),
+        (".parquet", parquet_of(pa.table({"_line": [1]})), "a column named _line, .* Rename"),
+        (".parquet", parquet_of(pa.table([[1], [2]], names=["a", "a"])), "more than one column named 'a'"),
+        (".parquet", "a,b\n1,2\n", r"is not whole Parquet .*\. Write it anew"),
+        (".parquet", PARQUET[:4] + b"\xff" * 60 + PARQUET[64:], r"is not whole Parquet .*\. Write it anew"),
+        (".parquet", PARQUET[:-20], r"is not whole Parquet .*\. Write it anew"),
+        (".xlsx", "a,b\n", r"suffix '\.xlsx'\. Send one of: \.csv, \.jsonl, \.ndjson, \.parquet, \.tsv\."),
+        (".jsonl", b"{}\n" * 2000 + b"\0", "byte 6001 is NUL. Save"),
+        (".csv", "\ufeffa\n".encode("utf-16-le"), "ff fe, as UTF-16 does: save it as UTF-8"),
+        (".ndjson", "\ufeff{}\n".encode("utf-16-be"), "fe ff, as UTF-16 does: save it as UTF-8"),
+    ],
+)
+def test_file_that_cannot_be_read_is_refused_with_what_to_do(suffix: str, content: bytes | str, message: str) -> None:
+    with pytest.raises(FileRefused, match=message):
+        slices_of(content, suffix)
+
+
+@pytest.mark.parametrize("name", ["folder.csv", "missing.jsonl", "missing.parquet"])
+def test_missing_file_and_folder_are_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(FileRefused, match=f"{name} is not a file"):
+        next(read_slices(tmp_path / name, 10))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content"),
+    [
+        *((suffix, b"") for suffix in sorted(SUFFIXES)),
+        *((suffix, b"\xef\xbb\xbf\r\n\n") for suffix in TEXT_SUFFIXES),
+        (".tsv", b"\xef\xbb\xbfa\tb\r\n\r\n"),
+        (".parquet", parquet_of(pa.table({"a": pa.array([], pa.int64())}))),
+    ],
+)
+def test_file_without_rows_gives_no_tables(suffix: str, content: bytes) -> None:
+    assert slices_of(content, suffix) == []
+
+
+def test_slice_of_no_rows_is_an_error_of_the_caller(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="rows_per_slice is 0"):
+        next(read_slices(tmp_path / "feedback.csv", 0))
