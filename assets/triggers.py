@@ -3,7 +3,7 @@
 | trigger | starts | when | at first |
 |---|---|---|---|
 | feedback_arrived | workflow | a message was sent, or a file lies in the inbox | running |
-| daily_digest | digest | 07:00, in ORCHESTRATE_TIME_ZONE | running |
+| daily_digest | send_digest | 07:00, in ORCHESTRATE_TIME_ZONE | running |
 | nightly_training | train | 02:00, in ORCHESTRATE_TIME_ZONE | running |
 """
 
@@ -36,8 +36,8 @@ train_one = [
     )
     for family in FAMILIES
 ]
-digest = dg.define_asset_job(
-    "digest", selection=dg.AssetSelection.assets("digest"), description="What came in on the last day, as a notice."
+send_digest = dg.define_asset_job(
+    "send_digest", selection=dg.AssetSelection.assets("digest"), description="What came in on the last day, as a notice."
 )
 
 feedback_arrived = arrivals_sensor(
@@ -48,7 +48,7 @@ feedback_arrived = arrivals_sensor(
 )
 daily_digest = dg.ScheduleDefinition(
     name="daily_digest",
-    job=digest,
+    job=send_digest,
     cron_schedule="0 7 * * *",
     execution_timezone=TIME_ZONE,
     default_status=dg.DefaultScheduleStatus.RUNNING,

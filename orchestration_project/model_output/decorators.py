@@ -14,7 +14,7 @@ from typing import Any
 
 import dagster as dg
 
-from orchestration_project.core.contracts import Contract, columns
+from orchestration_project.core.contracts import Contract, arrow_schema, columns
 from orchestration_project.model_output.gate import check_specs
 from orchestration_project.model_output.inputs import Signature
 from orchestration_project.model_output.partitions import BATCHES
@@ -48,8 +48,9 @@ def governed_asset(
     """
 
     def decorate(function: Function) -> dg.AssetsDefinition:
+        own = dict(arguments)
         step = Step(
-            name=arguments.pop("name", function.__name__),
+            name=own.pop("name", function.__name__),
             function=function,
             contract=contract,
             signature=Signature.of(function, inputs or {}),
@@ -57,7 +58,7 @@ def governed_asset(
             announce=announce,
             record=record,
         )
-        return _asset(step, partitions_def, arguments)
+        return _asset(step, partitions_def, own)
 
     return decorate
 
@@ -72,16 +73,17 @@ def model_output(
     """
 
     def decorate(function: Function) -> dg.AssetsDefinition:
+        own = dict(arguments)
         step = Step(
-            name=arguments.pop("name", function.__name__),
+            name=own.pop("name", function.__name__),
             function=function,
             contract=contract,
             signature=Signature.of(function, inputs or {}),
             cascade=cascade,
         )
         kinds = dict.fromkeys(["python", *(performer.kind for performer in cascade.performers)])
-        arguments.setdefault("kinds", set(list(kinds)[:3]))
-        return _asset(step, BATCHES, arguments)
+        own.setdefault("kinds", set(list(kinds)[:3]))
+        return _asset(step, BATCHES, own)
 
     return decorate
 
@@ -119,11 +121,12 @@ def _asset(
 
 def column_schema(contract: type[Contract]) -> dg.TableSchema:
     """The contract's columns as Dagster's UI shows them: type, nullability, uniqueness, rules, description."""
+    types = arrow_schema(contract)
     return dg.TableSchema(
         [
             dg.TableColumn(
                 name,
-                type=str(column.dtype),
+                type=str(types.field(name).type),
                 description=column.description,
                 constraints=dg.TableColumnConstraints(
                     nullable=column.nullable,

@@ -50,7 +50,7 @@ def judge(checked: Checked, settings: Settings, unparsable: int = 0) -> Judgemen
         halt = f"The columns drifted: {'; '.join(checked.drift)}."
     elif refused >= 2 and refused == rows:
         halt = f"All {rows} rows were refused{_most_frequent(checked)}."
-    elif refused >= settings.quarantine_rows and refused > settings.quarantine_share * rows:
+    elif refused >= settings.quarantine_rows and refused / rows > settings.quarantine_share:
         halt = f"{refused} of {rows} rows were refused, more than {settings.quarantine_share:.0%}{_most_frequent(checked)}."
     return Judgement(checked, rows, refused, halt)
 

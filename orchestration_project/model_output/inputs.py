@@ -77,8 +77,9 @@ class Signature:
                 others[form].append(name)
             else:
                 known = ", ".join(known.__name__ for known in (*ASSET_FORMS, *OTHER_FORMS))
+                found = "not annotated" if form is inspect.Parameter.empty else f"annotated {form!r}"
                 raise TypeError(
-                    f"Parameter '{name}' of {function.__name__} is annotated {form!r}. Annotate it with one of: {known}."
+                    f"Parameter '{name}' of {function.__name__} is {found}. Annotate it with one of: {known}."
                 )
         return cls(assets, *(tuple(others[form]) for form in OTHER_FORMS))
 

@@ -122,7 +122,7 @@ def _attempt(step: Step, context: dg.AssetExecutionContext, home: Home, partitio
     outcome = Outcome(
         step.name,
         partition,
-        context.run_id,
+        context.run.run_id,
         judgement,
         computed.raw,
         computed.unparsable,
@@ -161,6 +161,7 @@ def _compute(step: Step, home: Home, partition: str, inputs: Inputs, stored: pd.
     started = time.perf_counter()
     result = step.function(**inputs.arguments)
     frame = result.frame if isinstance(result, Result) else result
+    _refuse_mistakes(step, frame, inputs.arrivals)
     if step.cascade is not None:
         decisions = step.cascade.decide(frame, home, stored)
         computed = Computed(decisions.frame, frame.reset_index(drop=True), decisions=decisions)
@@ -172,6 +173,19 @@ def _compute(step: Step, home: Home, partition: str, inputs: Inputs, stored: pd.
     computed.metadata = result.metadata if isinstance(result, Result) else {}
     computed.seconds = time.perf_counter() - started
     return computed
+
+
+def _refuse_mistakes(step: Step, frame: object, arrivals: Arrivals | None) -> None:
+    """TypeError when a step's function gave what no contract could judge."""
+    if not isinstance(frame, pd.DataFrame):
+        raise TypeError(f"{step.name} returned {type(frame).__name__}. Return a pandas frame, or a Result with one.")
+    if step.cascade is not None and "message_id" not in frame:
+        raise TypeError(f"{step.name} returned no column message_id. Return it with the columns that performers see.")
+    if arrivals is not None and not frame.index.equals(arrivals.rows.index):
+        raise TypeError(
+            f"{step.name} returned {len(frame)} rows for {len(arrivals.rows)} arrivals, or another index. "
+            "Return a row for each, with the index of arrivals.rows; the contract refuses the bad ones."
+        )
 
 
 def _without_duplicates(home: Home, partition: str, arrivals: Arrivals, frame: pd.DataFrame) -> Computed:
