@@ -21,6 +21,11 @@ from pandera.errors import SchemaError, SchemaErrorReason, SchemaErrors
 UtcTime = Annotated[pd.DatetimeTZDtype, "us", "UTC"]
 """Column type of a moment: microseconds, UTC."""
 
+_PRESENT, _UNIQUE = "not_null", "unique"
+_TOGETHER = "multiple_fields_uniqueness"  # pandera's own name for `unique` in a contract's Config
+_EXACT_FLOAT = 2**53  # whole numbers up to here are floats without a change
+_GREATEST_INT = 2**63 - 1
+
 
 class Contract(pa.DataFrameModel):
     """Base of every contract. Columns are exactly those named; add a rule with `@pa.check` or `@pa.dataframe_check`."""
@@ -76,10 +81,12 @@ def rules(contract: type[Contract]) -> list[Rule]:
     schema = contract.to_schema()
     for name, column in schema.columns.items():
         if not column.nullable:
-            found.append(Rule(f"{name}_not_null", name, f"{name} is present", is_presence=True))
+            found.append(Rule(_rule_name(name, _PRESENT), name, f"{name} is present", is_presence=True))
         if column.unique:
-            found.append(Rule(f"{name}_unique", name, f"{name} occurs once"))
+            found.append(Rule(_rule_name(name, _UNIQUE), name, f"{name} occurs once"))
         found += [Rule(_rule_name(name, check), name, _meaning(check)) for check in column.checks or ()]
+    if schema.unique:
+        found.append(Rule(_TOGETHER, None, f"{', '.join(schema.unique)} together occur once"))
     found += [Rule(_rule_name(None, check), None, _meaning(check)) for check in schema.checks or ()]
     return found
 
@@ -98,11 +105,13 @@ def check(contract: type[Contract], frame: pd.DataFrame) -> Checked:
     """Hold a frame to a contract.
 
     The result's frame has the contract's column order and types and a fresh index from 0. A column is retyped only
-    where no value changes (whole numbers to floats, text objects to text); anything else is drift.
+    where no value changes (whole numbers to floats, text objects to text, a column without values to anything); times
+    are cut to microseconds. Anything else is drift.
     """
     frame = frame.reset_index(drop=True)
     wanted = columns(contract)
-    drift = [f"unknown column '{name}'" for name in frame.columns if name not in wanted]
+    drift = [f"unknown column '{name}'" for name in frame.columns.unique() if name not in wanted]
+    drift += [f"repeated column '{name}'" for name in frame.columns[frame.columns.duplicated()].unique()]
     drift += [f"missing column '{name}'" for name in wanted if name not in frame.columns]
     if drift:
         return Checked(frame, tuple(drift))
@@ -134,8 +143,12 @@ def _judged(frame: pd.DataFrame, errors: list[SchemaError]) -> Checked:
         name = _broken_rule(error)
         cases = error.failure_cases
         positions = [] if not isinstance(cases, pd.DataFrame) else list(dict.fromkeys(cases["index"].tolist()))
-        if error.reason_code == SchemaErrorReason.CHECK_ERROR or not positions or None in positions:
-            drift.append(f"rule '{name}' does not hold for the batch: {_shown(cases)}")
+        if error.reason_code == SchemaErrorReason.CHECK_ERROR:
+            kind = str(cases).partition("(")[0]  # what stands behind may quote a message
+            drift.append(f"rule '{name}' cannot be computed ({kind})")
+            continue
+        if not positions or None in positions:
+            drift.append(f"rule '{name}' does not hold for the batch")
             continue
         column = error.schema.name if error.schema.name in frame.columns else None
         for position in positions:
@@ -148,17 +161,17 @@ def _judged(frame: pd.DataFrame, errors: list[SchemaError]) -> Checked:
 def _broken_rule(error: SchemaError) -> str:
     column = error.schema.name
     if error.reason_code == SchemaErrorReason.SERIES_CONTAINS_NULLS:
-        return f"{column}_not_null"
+        return _rule_name(column, _PRESENT)
     if error.reason_code == SchemaErrorReason.SERIES_CONTAINS_DUPLICATES:
-        return f"{column}_unique"
+        return _rule_name(column, _UNIQUE)
     of_column = isinstance(error.schema, pa.Column)
     return _rule_name(str(column) if of_column else None, error.check)
 
 
 def _rule_name(column: str | None, rule: Any) -> str:
-    own = str(getattr(rule, "name", None) or rule)
-    name = re.sub(r"\W+", "_", own).strip("_")
-    return f"{column}_{name}" if column else name
+    """The rule's name as Dagster's checks may be called: letters, digits and underscores."""
+    own = str(getattr(rule, "name", None) or rule).strip()
+    return re.sub(r"[^A-Za-z0-9_]+", "_", f"{column}_{own}" if column else own).strip("_")
 
 
 def _meaning(rule: Any) -> str:
@@ -167,33 +180,35 @@ def _meaning(rule: Any) -> str:
 
 def _arrow_type(dtype: Any) -> pyarrow.DataType:
     kind = str(dtype)
-    if kind.startswith("datetime64"):
-        return pyarrow.timestamp("us", tz="UTC")
     known = {"float64": pyarrow.float64(), "int64": pyarrow.int64(), "bool": pyarrow.bool_()}
+    known["datetime64[us, UTC]"] = pyarrow.timestamp("us", tz="UTC")
     if kind not in known and not kind.startswith("str"):
         raise TypeError(f"A contract column has type {kind}. Use str, float, int, bool or UtcTime.")
     return known.get(kind, pyarrow.string())
 
 
 def _retyped(series: pd.Series, dtype: Any) -> pd.Series | None:
-    arrow = _arrow_type(dtype)
-    if pyarrow.types.is_string(arrow):
-        if series.dtype == "str":
-            return series
-        present = series.dropna()
-        return series.astype("str") if all(isinstance(value, str) for value in present) else None
-    if pyarrow.types.is_timestamp(arrow):
-        if not isinstance(series.dtype, pd.DatetimeTZDtype):
-            return None if series.notna().any() else pd.Series(pd.NaT, series.index, dtype="datetime64[us, UTC]")
-        return series.dt.tz_convert("UTC").astype("datetime64[us, UTC]")
-    if pyarrow.types.is_floating(arrow):
-        numeric = pd.api.types.is_numeric_dtype(series.dtype) and series.dtype != "bool"
-        return series.astype("float64") if numeric or series.isna().all() else None
-    if pyarrow.types.is_boolean(arrow):
-        whole = series.dtype in ("bool", "boolean") or (series.dtype == "object" and len(series) == 0)
-        return series.astype("bool") if whole and not series.isna().any() else None
-    integral = pd.api.types.is_integer_dtype(series.dtype) and not series.isna().any()
-    return series.astype("int64") if integral else None
+    """The column in the contract's type; None where that would change a value, or take its absence away."""
+    kind: Any = "str" if pyarrow.types.is_string(_arrow_type(dtype)) else str(dtype)
+    if series.empty or (series.isna().all() and kind not in ("bool", "int64")):
+        return pd.Series(None, series.index, dtype=kind)
+    return series.astype(kind) if _keeps_values(series, kind) else None
+
+
+def _keeps_values(series: pd.Series, kind: str) -> bool:
+    present, own = series.dropna(), series.dtype
+    has_nulls = len(present) < len(series)
+    if kind == "str":
+        return own == "str" or all(isinstance(value, str) for value in present)
+    if kind == "float64":
+        whole = pd.api.types.is_integer_dtype(own)
+        exact = whole and bool(present.between(-_EXACT_FLOAT, _EXACT_FLOAT).all())
+        return exact or pd.api.types.is_float_dtype(own)
+    if kind == "int64":
+        return pd.api.types.is_integer_dtype(own) and not has_nulls and bool((present <= _GREATEST_INT).all())
+    if kind == "bool":
+        return pd.api.types.is_bool_dtype(own) and not has_nulls
+    return isinstance(own, pd.DatetimeTZDtype)
 
 
 def _shown(value: object) -> str:

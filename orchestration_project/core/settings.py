@@ -27,6 +27,13 @@ def _count(text: str) -> int:
     return number
 
 
+def _port(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 65_535:
+        raise ValueError("Set a number from 1 to 65535.")
+    return number
+
+
 def _seconds(text: str) -> float:
     number = float(text)
     if not 0 < number < float("inf"):
@@ -43,7 +50,10 @@ def _time_zone(text: str) -> str:
 
 
 def _folder(text: str) -> Path:
-    return Path(text).expanduser().resolve()
+    try:
+        return Path(text).expanduser().resolve()
+    except (RuntimeError, OSError) as error:
+        raise ValueError("Set the path of a folder.") from error
 
 
 def _setting(default: Any, read: Callable[[str], Any], meaning: str) -> Any:
@@ -58,7 +68,7 @@ class Settings:
     ledger_url: str = _setting("", str, "SQLAlchemy URL of the ledger; empty: SQLite in the home.")
     registry_url: str = _setting("", str, "MLflow tracking URL of the model registry; empty: SQLite in the home.")
     time_zone: str = _setting("UTC", _time_zone, "Time zone of schedules and of an alert's calendar day.")
-    port: int = _setting(3000, _count, "Port of Dagster's UI on 127.0.0.1.")
+    port: int = _setting(3000, _port, "Port of Dagster's UI on 127.0.0.1.")
     batch_rows: int = _setting(50_000, _count, "Most rows of one batch; a larger file becomes several.")
     quarantine_share: float = _setting(0.05, _share, "A batch halts when more than this share of its rows is refused,")
     quarantine_rows: int = _setting(20, _count, "... and at least this many rows are.")

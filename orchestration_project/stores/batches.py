@@ -147,7 +147,7 @@ def count_states(connection: sa.Connection, only: Collection[str] | None = None)
 
 def _claim(connection: sa.Connection, batch: str, most_rows: int) -> bool:
     query = sa.select(ARRIVALS.c.arrival_id, ARRIVALS.c.rows, ARRIVALS.c.columns).where(ARRIVALS.c.batch.is_(None))
-    query = query.order_by(ARRIVALS.c.registered_at, ARRIVALS.c.arrival_id).limit(10_000).with_for_update()
+    query = query.order_by(ARRIVALS.c.registered_at, ARRIVALS.c.arrival_id).limit(10_000)
     chosen: list[str] = []
     rows, first_columns = 0, None
     for arrival_id, count, columns in connection.execute(query):

@@ -9,8 +9,7 @@ from uuid import uuid4
 
 def publish_file(temporary: Path, final: Path) -> None:
     """Give a finished file its name: flush it to disk, rename it, flush the folder."""
-    with temporary.open("rb+") as stream:
-        os.fsync(stream.fileno())
+    _flush(temporary)
     temporary.replace(final)
     flush_folder(final.parent)
 
@@ -42,6 +41,7 @@ def write_once(final: Path, content: bytes, mode: int = 0o644) -> None:
     temporary = temporary_beside(final)
     temporary.touch(mode=mode)
     temporary.write_bytes(content)
+    _flush(temporary)
     with suppress(FileExistsError):
         os.link(temporary, final)
     temporary.unlink()
@@ -52,3 +52,8 @@ def file_digest(path: Path) -> str:
     """sha256 of a file's bytes, in hex; reads it in pieces."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _flush(file: Path) -> None:
+    with file.open("rb+") as stream:
+        os.fsync(stream.fileno())

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from orchestration_project.core.errors import SettingRefused
 from orchestration_project.core.settings import Settings
 from orchestration_project.stores.files import write_once
 from orchestration_project.stores.ledger import Ledger
@@ -105,20 +106,17 @@ class Home:
         return path.read_bytes()
 
     def prepare(self) -> None:
-        """Make every folder and Dagster's settings; what is there stays as it is."""
-        for folder in (
-            self.inbox,
-            self.received,
-            self.staged,
-            self.archive,
-            self.refused,
-            self.notices,
-            self.artifacts,
-        ):
-            folder.mkdir(parents=True, exist_ok=True)
-        self.dagster.mkdir(exist_ok=True)
-        if not (self.dagster / "dagster.yaml").exists():
-            write_once(self.dagster / "dagster.yaml", _DAGSTER_YAML.encode())
+        """Make every folder and Dagster's settings; what is there stays as it is. SettingRefused where it cannot be."""
+        folders = (self.inbox, self.received, self.staged, self.archive, self.refused, self.notices, self.artifacts)
+        try:
+            for folder in (*folders, self.dagster):
+                folder.mkdir(parents=True, exist_ok=True)
+            if not (self.dagster / "dagster.yaml").exists():
+                write_once(self.dagster / "dagster.yaml", _DAGSTER_YAML.encode())
+        except OSError as error:
+            raise SettingRefused(
+                f"{self.root} cannot be the home: {error.strerror}. Set ORCHESTRATE_HOME to a folder you may write in."
+            ) from error
 
     def below(self, path: Path) -> str:
         """A path as the ledger stores it: relative to the home, so that the folder may be moved."""

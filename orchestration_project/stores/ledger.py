@@ -1,7 +1,8 @@
 """The operational database: arrivals, run requests, manifest, halts, champions, outbox and audit, in one transaction
 where they belong together.
 
-SQLite by default, PostgreSQL by URL; the same code. Every transaction is short: nobody thinks while one is open.
+SQLite by default, PostgreSQL by URL; the same code and the same promise: reading sees one moment, and one transaction
+writes at a time. Every transaction is short: nobody thinks while one is open.
 """
 
 from collections.abc import Generator, Mapping, Sequence
@@ -13,10 +14,13 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError
+
+from orchestration_project.core.errors import Refused, SettingRefused
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_SECONDS = 30
+WRITER_LOCK = 6_847_301  # of PostgreSQL, in the ledger's database
 
 
 class Ledger:
@@ -64,14 +68,12 @@ def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mappin
     """Insert the rows whose keys are not taken yet; returns how many were."""
     if not rows:
         return 0
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(table).on_conflict_do_nothing()
-    inserted = 0
-    parameters = max(1, 30_000 // len(table.columns))  # SQLite binds at most 32,766 values a statement
-    for start in range(0, len(rows), parameters):
-        result = connection.execute(statement.values(list(rows[start : start + parameters])))
-        inserted += result.rowcount
-    return inserted
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert
+    else:
+        from sqlalchemy.dialects.postgresql import insert
+    statement = insert(table).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
+    return connection.execute(statement, rows).rowcount
 
 
 def latest_revision() -> str:
@@ -80,11 +82,29 @@ def latest_revision() -> str:
 
 
 def _engine(url: str) -> sa.Engine:
-    engine = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    try:
+        engine = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    except (ArgumentError, ImportError) as error:
+        raise _refused_url(url, str(error)) from error
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    elif engine.dialect.name == "postgresql":
+        event.listen(engine, "begin", _begin_postgresql)
+    else:
+        raise _refused_url(url, f"{engine.dialect.name} is not supported")
     return engine
+
+
+def _refused_url(url: str, cause: str) -> SettingRefused:
+    try:
+        shown = sa.make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        shown = "no URL"
+    return SettingRefused(
+        f"ORCHESTRATE_LEDGER_URL is {shown!r} ({cause}). Set postgresql+psycopg://USER:PASSWORD@HOST/DATABASE and "
+        "install psycopg, or leave it empty for SQLite in the home."
+    )
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
@@ -99,8 +119,21 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    is_write = connection.get_execution_options().get("is_write", False)
+    is_write = _is_write(connection)
+    connection.exec_driver_sql(f"PRAGMA query_only = {'OFF' if is_write else 'ON'}")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
+
+
+def _begin_postgresql(connection: sa.Connection) -> None:
+    if _is_write(connection):  # one writer at a time, as in SQLite
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{BUSY_TIMEOUT_SECONDS}s'")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
+    else:
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+
+def _is_write(connection: sa.Connection) -> bool:
+    return connection.get_execution_options().get("is_write", False)
 
 
 def _migrate(engine: sa.Engine) -> None:
@@ -108,8 +141,14 @@ def _migrate(engine: sa.Engine) -> None:
     if engine.dialect.name == "sqlite" and engine.url.database:
         Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
     with engine.connect().execution_options(is_write=True) as connection, connection.begin():
-        if _stored_revision(connection) == latest_revision():
+        stored = _stored_revision(connection)
+        if stored == latest_revision():
             return
+        if stored is not None and stored > latest_revision():
+            raise Refused(
+                f"The ledger is at revision {stored}, and this checkout knows revisions up to {latest_revision()}. "
+                "Take the checkout that wrote it, or a newer one."
+            )
         from alembic import command
         from alembic.config import Config
 

@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from orchestration_project.core.errors import Conflict
 from orchestration_project.stores.ledger import now
 from orchestration_project.stores.schema import MANIFEST
-from orchestration_project.stores.warehouse import StoredFile
+
+if TYPE_CHECKING:
+    from orchestration_project.stores.warehouse import StoredFile
 
 UNPARTITIONED = ""
 """Partition of an asset that has none."""
@@ -50,7 +52,7 @@ def publish(
     asset: str,
     partition: str,
     run_id: str,
-    file: StoredFile,
+    file: "StoredFile",
     replaces: int,
     inputs: Mapping[str, int],
 ) -> Version:

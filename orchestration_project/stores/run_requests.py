@@ -5,7 +5,7 @@ requested → submitted (under a lease) → running (while its heart beats) → 
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -40,10 +40,16 @@ class RunRequest:
 
 
 def request(connection: sa.Connection, *, batch: str, cause: str, attempt: int = 1) -> str:
-    """Ask for a run of the workflow on a batch, in the caller's transaction; asking twice is asking once."""
+    """Ask for a run of the workflow on a batch, in the caller's transaction; asking twice is asking once.
+
+    Where that attempt has ended, the next one is asked for.
+    """
     key = f"{batch}/{cause}/{attempt}"
     row = {"key": key, "batch": batch, "job": WORKFLOW, "attempt": attempt, "state": "requested", "requested_at": now()}
-    insert_new(connection, RUN_REQUESTS, [row])
+    if not insert_new(connection, RUN_REQUESTS, [row]):
+        state = connection.execute(sa.select(_TABLE.state).where(_TABLE.key == key)).scalar_one()
+        if state in _ENDED:
+            return request(connection, batch=batch, cause=cause, attempt=attempt + 1)
     return key
 
 
@@ -54,7 +60,7 @@ def lease_next(connection: sa.Connection, seconds: float) -> RunRequest | None:
     waits = _TABLE.state == "requested"
     abandoned = sa.and_(_TABLE.state == "submitted", _TABLE.lease_until < now())
     query = _requests().where(waits | abandoned).order_by(_TABLE.requested_at, _TABLE.key).limit(1)
-    row = connection.execute(query.with_for_update(skip_locked=True)).one_or_none()
+    row = connection.execute(query).one_or_none()
     if row is None:
         return None
     leased = RunRequest(*row)
@@ -77,7 +83,7 @@ def begin(connection: sa.Connection, *, key: str | None, batch: str, run_id: str
     """A run says that it starts; returns its request's key.
 
     A run that nobody requested (the UI, a backfill, the command line) gets a request of its own. Refused when another
-    run of the same request is alive or has already ended well.
+    run of the same request is alive, or the request has ended.
     """
     if key is None:
         key = request(connection, batch=batch, cause=f"by-hand-{run_id[:8]}")
@@ -106,6 +112,12 @@ def silent(connection: sa.Connection, seconds: float) -> list[RunRequest]:
     """Requests whose run began and has not been heard of for so long."""
     query = _requests().where(_TABLE.state == "running", _TABLE.heartbeat_at < now() - timedelta(seconds=seconds))
     return [RunRequest(*row) for row in connection.execute(query.order_by(_TABLE.key))]
+
+
+def last_heard(connection: sa.Connection, run_id: str) -> datetime | None:
+    """When a run last said that it lives; None when it never began, or another run answers its request by now."""
+    query = sa.select(_TABLE.heartbeat_at).where(_TABLE.run_id == run_id)
+    return connection.execute(query.order_by(_TABLE.heartbeat_at.desc()).limit(1)).scalar()
 
 
 def open_requests(connection: sa.Connection, batch: str | None = None) -> list[RunRequest]:

@@ -8,7 +8,7 @@ METADATA = sa.MetaData()
 
 
 class _Moment(sa.TypeDecorator[datetime]):
-    """A moment in UTC; SQLite forgets the zone, so it is put back on the way out."""
+    """A moment in UTC: SQLite forgets the zone and PostgreSQL gives its own, so it is put back on the way out."""
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True
@@ -17,7 +17,9 @@ class _Moment(sa.TypeDecorator[datetime]):
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
+        if value is None:
+            return None
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 _MOMENT = _Moment()

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 from uuid import uuid4
 
-import pandas as pd
-import pyarrow
-import pyarrow.parquet
-
 from orchestration_project.core.errors import ArtifactRefused
 from orchestration_project.stores.files import file_digest, publish_file, temporary_beside
 
 if TYPE_CHECKING:
     import duckdb
+    import pandas as pd
+    import pyarrow
 
 
 @dataclass(frozen=True)
@@ -38,55 +36,72 @@ class Warehouse:
     root: Path
     quarantine: Path
 
-    def write(self, asset: str, partition: str, run_id: str, table: pyarrow.Table) -> StoredFile:
+    def write(self, asset: str, partition: str, run_id: str, table: "pyarrow.Table") -> StoredFile:
         """Write one version of an asset's partition; nobody sees it until the manifest names it."""
         name = f"{run_id}-{uuid4().hex[:8]}.parquet"
         return _write(self.root, Path(asset, f"batch={_folder_name(partition)}", name), table)
 
-    def write_quarantine(self, asset: str, partition: str, run_id: str, rows: pd.DataFrame) -> StoredFile:
+    def write_quarantine(self, asset: str, partition: str, run_id: str, rows: "pd.DataFrame") -> StoredFile:
         """Write the rows that a gate refused, as they were."""
+        import pyarrow
+
         name = f"{run_id}-{uuid4().hex[:8]}.parquet"
         table = pyarrow.Table.from_pandas(rows, preserve_index=False)
         return _write(self.quarantine, Path(asset, f"batch={_folder_name(partition)}", name), table)
 
-    def read(self, path: str) -> pyarrow.Table:
+    def read(self, path: str) -> "pyarrow.Table":
         """One version as Arrow; ArtifactRefused if the file is gone."""
+        import pyarrow.parquet
+
         full = self.root / path
         if not full.is_file():
-            raise ArtifactRefused(
-                f"{path} is named in the manifest and is not in {self.root}. "
-                "Put the file back from a backup, or materialise its partition again."
-            )
+            raise self._gone(path)
         return pyarrow.parquet.ParquetFile(full).read()
 
     def connect(
-        self, files: Mapping[str, Iterable[str]], empty: Mapping[str, pyarrow.Schema] | None = None
+        self, files: Mapping[str, Iterable[str]], empty: "Mapping[str, pyarrow.Schema] | None" = None
     ) -> "duckdb.DuckDBPyConnection":
         """DuckDB with one view for each asset over the named files, and nothing else within reach.
 
         Each view has the asset's columns and `batch`. An asset of `empty` that has no file is an empty table of that
-        schema.
+        schema. ArtifactRefused if a file is gone.
         """
         import duckdb
+        import pyarrow
 
         connection = duckdb.connect(
             config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
         )
         connection.execute("SET TimeZone = 'UTC'")
-        for asset, paths in sorted(files.items()):
-            listed = ", ".join(_literal(str(self.root / path)) for path in paths)
-            connection.execute(
-                f"CREATE VIEW {_identifier(asset)} AS SELECT * FROM read_parquet([{listed}], union_by_name = true, "
-                "hive_partitioning = true, hive_types = {'batch': VARCHAR})"
-            )
+        named = {asset: [str(self.root / path) for path in paths] for asset, paths in sorted(files.items())}
+        for asset, paths in named.items():
+            try:
+                connection.execute(f"CREATE VIEW {_identifier(asset)} AS {_VIEW.format(files=_literals(paths))}")
+            except duckdb.IOException:
+                if missing := [path for path in paths if not Path(path).is_file()]:
+                    raise self._gone(str(Path(missing[0]).relative_to(self.root))) from None
+                raise
         for asset, schema in (empty or {}).items():
             if asset not in files:
                 connection.register(asset, schema.append(pyarrow.field("batch", pyarrow.string())).empty_table())
-        self.root.mkdir(parents=True, exist_ok=True)
-        connection.execute(f"SET allowed_directories = [{_literal(str(self.root) + '/')}]")
+        connection.execute(f"SET temp_directory = {_literal(str(self.root / '.spill'))}")
+        connection.execute(f"SET allowed_paths = [{_literals(path for paths in named.values() for path in paths)}]")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         return connection
+
+    def _gone(self, path: str) -> ArtifactRefused:
+        return ArtifactRefused(
+            f"{path} is named in the manifest and is not in {self.root}. "
+            "Put the file back from a backup, or materialise its partition again."
+        )
+
+
+_VIEW = """
+SELECT COLUMNS(lambda name: name NOT IN ('batch', '.path')), url_decode(parse_path(".path")[-2][7:]) AS batch
+FROM read_parquet([{files}], union_by_name = true, hive_partitioning = false, filename = '.path')
+"""
+"""The folder of a file, `batch=KEY`, says its batch: the last folder, whatever the home above it is called."""
 
 
 def by_asset(entries: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
@@ -97,7 +112,9 @@ def by_asset(entries: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     return dict(grouped)
 
 
-def _write(root: Path, relative: Path, table: pyarrow.Table) -> StoredFile:
+def _write(root: Path, relative: Path, table: "pyarrow.Table") -> StoredFile:
+    import pyarrow.parquet
+
     final = root / relative
     temporary = temporary_beside(final)
     pyarrow.parquet.write_table(table, temporary, compression="zstd")
@@ -107,8 +124,12 @@ def _write(root: Path, relative: Path, table: pyarrow.Table) -> StoredFile:
 
 
 def _folder_name(partition: str) -> str:
-    """A partition key as one folder name, whatever it holds."""
-    return quote(partition, safe="") if partition.strip(".") else "".join(f"%{ord(c):02X}" for c in partition)
+    """A partition key as one folder name, whatever it holds; `batch=` stands before it."""
+    return quote(partition, safe="")
+
+
+def _literals(texts: Iterable[str]) -> str:
+    return ", ".join(map(_literal, texts))
 
 
 def _literal(text: str) -> str:

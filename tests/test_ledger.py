@@ -1,0 +1,219 @@
+"""The ledger, on both databases: what one transaction promises, and that the migrations make the schema."""
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from orchestration_project.core.errors import Refused, SettingRefused
+from orchestration_project.governance import audit
+from orchestration_project.stores import ledger as ledger_module
+from orchestration_project.stores.ledger import Ledger, insert_new, latest_revision, now
+from orchestration_project.stores.schema import AUDIT, BATCHES, CLAIMS, METADATA
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def claim(ledger: Ledger, *message_ids: str) -> int:
+    with ledger.write() as connection:
+        return insert_new(connection, CLAIMS, [{"message_id": name, "batch": "b"} for name in message_ids])
+
+
+def claimed(ledger: Ledger) -> list[str]:
+    with ledger.read() as connection:
+        return list(connection.execute(sa.select(CLAIMS.c.message_id).order_by(CLAIMS.c.message_id)).scalars())
+
+
+def shape(connection: sa.Connection) -> dict[str, Any]:
+    """Everything the database says of the ledger's tables."""
+    inspector = sa.inspect(connection)
+    return {
+        name: {
+            "columns": [
+                (column["name"], str(column["type"]), column["nullable"], column["default"])
+                for column in inspector.get_columns(name)
+            ],
+            "key": inspector.get_pk_constraint(name)["constrained_columns"],
+            "unique": [constraint["column_names"] for constraint in inspector.get_unique_constraints(name)],
+            "indexes": sorted((str(index["name"]), index["column_names"]) for index in inspector.get_indexes(name)),
+        }
+        for name in inspector.get_table_names()
+        if name != "alembic_version"
+    }
+
+
+def together(work: Callable[..., None], *arguments: object, processes: int = 4) -> None:
+    """Run a function in several new processes, all at the same moment."""
+    barrier = SPAWN.Barrier(processes)
+    workers = [SPAWN.Process(target=work, args=(barrier, *arguments)) for _ in range(processes)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0] * processes
+
+
+def open_and_append(barrier: Barrier, url: str, times: int) -> None:
+    ledger = Ledger(url)
+    barrier.wait()
+    for _ in range(times):
+        with ledger.write() as connection:
+            audit.append(connection, "tested", "process", {"of": os.getpid()})
+
+
+def die_while_writing(barrier: Barrier, url: str) -> None:
+    barrier.wait()
+    with Ledger(url).write() as connection:
+        insert_new(connection, CLAIMS, [{"message_id": "unfinished", "batch": "b"}])
+        os._exit(0)
+
+
+def test_migrations_make_exactly_the_tables_of_the_schema(ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        migrated = shape(connection)
+        METADATA.drop_all(connection)
+        METADATA.create_all(connection)
+        assert migrated == shape(connection)
+    assert migrated.keys() == METADATA.tables.keys()
+
+
+def test_processes_that_open_an_empty_ledger_at_once_find_it_made_once(ledger_url: str) -> None:
+    together(open_and_append, ledger_url, 5)
+    ledger = Ledger(ledger_url)
+    with ledger.read() as connection:
+        assert audit.breaks(connection) == []
+        writers = connection.execute(sa.select(AUDIT.c.detail, sa.func.count()).group_by(AUDIT.c.detail)).all()
+    ledger.close()
+    assert sorted(count for _, count in writers) == [5, 5, 5, 5]
+
+
+def test_threads_that_open_an_empty_ledger_at_once_find_it_made_once(ledger: Ledger) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(lambda number: claim(ledger, f"m{number}"), range(40))) == 40
+    assert len(claimed(ledger)) == 40
+
+
+def test_opening_again_changes_nothing(ledger: Ledger, ledger_url: str) -> None:
+    claim(ledger, "m1")
+    again = Ledger(ledger_url)
+    assert claimed(again) == ["m1"]
+    again.close()
+
+
+def test_what_a_failing_block_wrote_is_not_kept(ledger: Ledger) -> None:
+    with pytest.raises(RuntimeError), ledger.write() as connection:
+        insert_new(connection, CLAIMS, [{"message_id": "m1", "batch": "b"}])
+        raise RuntimeError
+    assert claimed(ledger) == []
+
+
+def test_what_a_killed_process_wrote_is_not_kept_and_blocks_nobody(ledger: Ledger, ledger_url: str) -> None:
+    claim(ledger, "before")
+    together(die_while_writing, ledger_url, processes=1)
+    claim(ledger, "after")
+    assert claimed(ledger) == ["after", "before"]
+
+
+def test_reading_cannot_write(ledger: Ledger) -> None:
+    claim(ledger, "m1")
+    with pytest.raises(sa.exc.DBAPIError), ledger.read() as connection:
+        insert_new(connection, CLAIMS, [{"message_id": "m2", "batch": "b"}])
+    assert claim(ledger, "m2") == 1, "the connection of the reader cannot write afterwards"
+
+
+def test_reading_sees_one_moment_while_others_write(ledger: Ledger) -> None:
+    claim(ledger, "m1")
+    count = sa.select(sa.func.count()).select_from(CLAIMS)
+    with ledger.read() as connection:
+        before = connection.execute(count).scalar_one()
+        claim(ledger, "m2")
+        assert connection.execute(count).scalar_one() == before == 1
+    assert claimed(ledger) == ["m1", "m2"]
+
+
+def test_a_decision_within_a_transaction_rests_on_what_no_other_can_change(ledger: Ledger) -> None:
+    def add_one(_: int) -> None:
+        with ledger.write() as connection:
+            number = connection.execute(sa.select(sa.func.count()).select_from(CLAIMS)).scalar_one()
+            connection.execute(sa.insert(CLAIMS).values(message_id=f"m{number}", batch="b"))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add_one, range(80)))
+    assert len(claimed(ledger)) == 80
+
+
+def test_inserting_new_rows_tells_how_many_were_new(ledger: Ledger) -> None:
+    assert claim(ledger) == 0
+    assert claim(ledger, "a", "b") == 2
+    assert claim(ledger, "b", "c", "c") == 1
+    assert claimed(ledger) == ["a", "b", "c"]
+
+
+def test_more_rows_than_one_statement_binds_are_inserted(ledger: Ledger) -> None:
+    names = [f"{number:05d}" for number in range(70_000)]
+    assert claim(ledger, *names[:10]) == 10
+    assert claim(ledger, *names) == 69_990
+
+
+@pytest.mark.parametrize("hours", [-11, 0, 5.5])
+def test_a_moment_comes_back_in_utc(ledger: Ledger, hours: float) -> None:
+    zone = timezone(timedelta(hours=hours))
+    moment = datetime(2024, 2, 29, 23, 59, 59, 123456, tzinfo=zone)
+    with ledger.write() as connection:
+        connection.execute(sa.insert(BATCHES).values(batch="b", rows=1, duplicates=0, state="done", opened_at=moment))
+    with ledger.read() as connection:
+        found = connection.execute(sa.select(BATCHES.c.opened_at)).scalar_one()
+        earlier = connection.execute(sa.select(BATCHES.c.opened_at < moment + timedelta(microseconds=1))).scalar_one()
+    assert (found, found.isoformat()) == (moment, moment.astimezone(UTC).isoformat())
+    assert earlier
+    assert now().utcoffset() == timedelta(0)
+
+
+def test_closed_ledger_opens_again_when_it_is_used(ledger: Ledger) -> None:
+    claim(ledger, "m1")
+    ledger.close()
+    assert claimed(ledger) == ["m1"]
+
+
+def test_ledger_of_a_newer_checkout_is_refused(ledger: Ledger, ledger_url: str) -> None:
+    with ledger.write() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    older = Ledger(ledger_url)
+    with pytest.raises(Refused, match="at revision 9999, and this checkout knows revisions up to 0001"):
+        claimed(older)
+    older.close()
+
+
+def test_latest_revision_is_the_newest_migration() -> None:
+    names = sorted(path.name for path in (ledger_module.MIGRATIONS / "versions").glob("0*.py"))
+    assert latest_revision() == names[-1][:4]
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgres://anna:secret@host/ledger", "postgres://anna:\\*\\*\\*@host/ledger"),
+        ("mysql+pymysql://anna:secret@host/ledger", "mysql"),
+        ("oracle://anna:secret@host/ledger", "oracle"),
+        ("/var/ledger.db", "no URL"),
+        ("mssql+nothing://host", "mssql"),
+    ],
+)
+def test_url_of_another_kind_is_refused_without_its_password(url: str, told: str) -> None:
+    with pytest.raises(SettingRefused, match=f"ORCHESTRATE_LEDGER_URL is .*{told}.*Set postgresql") as refusal:
+        Ledger(url)
+    assert "secret" not in str(refusal.value)
+
+
+def test_sqlite_file_is_made_with_its_folders(tmp_path: Path) -> None:
+    ledger = Ledger(f"sqlite:///{tmp_path}/a b/ü/100%/#1/ledger.db")
+    claim(ledger, "m1")
+    ledger.close()
+    assert (tmp_path / "a b" / "ü" / "100%" / "#1" / "ledger.db").is_file()
