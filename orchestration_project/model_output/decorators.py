@@ -71,6 +71,8 @@ def model_output(
 
     The function returns `message_id` and the columns that the performers look at. `arguments` go to `dg.asset`.
     """
+    if not issubclass(contract, Decision):  # pyright: ignore[reportUnnecessaryIsInstance]  # not everybody runs pyright
+        raise TypeError(f"{contract.__name__} is no Decision. Build the contract of a model output on Decision.")
 
     def decorate(function: Function) -> dg.AssetsDefinition:
         own = dict(arguments)

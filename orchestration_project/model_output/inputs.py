@@ -13,7 +13,7 @@ The annotation of a parameter says in which form it comes:
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +28,7 @@ from orchestration_project.stores import manifest
 from orchestration_project.stores.arrivals import Arrivals
 from orchestration_project.stores.arrivals import read as read_arrivals
 from orchestration_project.stores.batches import open_by_key
-from orchestration_project.stores.halts import Halt, open_halts
+from orchestration_project.stores.halts import open_halts
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.warehouse import by_asset
 
@@ -105,7 +105,7 @@ def load(home: Home, signature: Signature, partition: str, own: tuple[str, pyarr
         open_by_key(home, partition)
         inputs.arrivals = inputs.arguments[name] = read_arrivals(home, partition)
     with home.ledger.read() as connection:
-        refuse_halted(open_halts(connection, partition), {wanted.asset for wanted in signature.assets.values()})
+        refuse_halted(connection, partition, {wanted.asset for wanted in signature.assets.values()})
         found = {name: _current(connection, wanted.asset, partition) for name, wanted in signature.assets.items()}
         everything = manifest.all_current(connection) if signature.warehouses else []
     for name, version in found.items():
@@ -127,12 +127,13 @@ def read_input(home: Home, asset: str, partition: str, form: Any) -> Any:
     return load(home, Signature({asset: wanted}, (), (), (), ()), partition, ("", pyarrow.schema([]))).arguments[asset]
 
 
-def refuse_halted(halts: list[Halt], inputs: set[str]) -> None:
-    """Raise HaltedInput for the first input with an open halt."""
-    for halt in halts:
-        if halt.asset in inputs:
+def refuse_halted(connection: sa.Connection, partition: str, inputs: Collection[str]) -> None:
+    """Raise HaltedInput for the first input with an open halt, in the partition or without one."""
+    for halt in open_halts(connection):
+        if halt.asset in inputs and halt.partition in (partition, manifest.UNPARTITIONED):
+            where = f"{halt.asset} of batch {halt.partition}" if halt.partition else halt.asset
             raise HaltedInput(
-                f"{halt.asset} of batch {halt.partition} is halted since run {halt.run_id}: {halt.reason} "
+                f"{where} is halted since run {halt.run_id}: {halt.reason} "
                 f"Mend the cause and materialise {halt.asset} again; nothing downstream runs before."
             )
 

@@ -34,12 +34,10 @@ class WarehouseIOManager(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Publish a frame as the asset's version; TypeError for anything else."""
-        if not isinstance(obj, pd.DataFrame | pyarrow.Table):
-            raise TypeError(
-                f"{context.asset_key} returned {type(obj).__name__}. Return a pandas frame or an Arrow table."
-            )
-        table = obj if isinstance(obj, pyarrow.Table) else pyarrow.Table.from_pandas(obj, preserve_index=False)
         asset = context.asset_key.to_user_string()
+        if not isinstance(obj, pd.DataFrame | pyarrow.Table):
+            raise TypeError(f"{asset} returned {type(obj).__name__}. Return a pandas frame or an Arrow table.")
+        table = obj if isinstance(obj, pyarrow.Table) else pyarrow.Table.from_pandas(obj, preserve_index=False)
         partition = context.asset_partition_key if context.has_asset_partitions else manifest.UNPARTITIONED
         file = self._home.warehouse.write(asset, partition, context.run_id, table)
         for _ in range(REPEATS):

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from orchestration_project.core.contracts import Checked, Contract, arrow_schema, records
 from orchestration_project.governance import audit
 from orchestration_project.model_output.gate import Judgement
+from orchestration_project.model_output.inputs import refuse_halted
 from orchestration_project.stores import batches, halts, manifest, outbox, quarantine
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.outbox import Notice
@@ -24,7 +25,8 @@ from orchestration_project.stores.warehouse import StoredFile
 @dataclass(frozen=True)
 class Outcome:
     """A step's result before it is published. `raw` has one row for each row that was checked, as it came in;
-    `unparsable` are lines of the batch's files that could not be read as rows."""
+    `unparsable` are lines of the batch's files that could not be read as rows; `message_ids` the ids of the rows where
+    the rows themselves may lack them."""
 
     asset: str
     partition: str
@@ -35,6 +37,7 @@ class Outcome:
     duplicates: int
     takes_arrivals: bool
     facts: Mapping[str, Any]
+    message_ids: pd.Series | None = None
 
 
 def publish(
@@ -45,17 +48,19 @@ def publish(
     replaces: int,
     inputs: Mapping[str, int],
     notices: Sequence[Notice] = (),
-    record: "Callable[[sa.Connection, Sequence[Mapping[str, Any]]], None] | None" = None,
+    record: Callable[[sa.Connection, Sequence[Mapping[str, Any]]], None] | None = None,
 ) -> manifest.Version:
     """Make the outcome's good rows the current version.
 
-    Raises Conflict, leaving nothing visible, when another run was first.
+    Raises, leaving nothing visible, Conflict when another run was first and HaltedInput when an input was halted
+    meanwhile.
     """
     good = outcome.judgement.checked.good
     table = pyarrow.Table.from_pandas(good, schema=arrow_schema(contract), preserve_index=False)
     file = home.warehouse.write(outcome.asset, outcome.partition, outcome.run_id, table)
     refused_file, refused = _keep_refused(home, outcome)
     with home.ledger.write() as connection:
+        refuse_halted(connection, outcome.partition, inputs.keys())
         version = manifest.publish(
             connection,
             asset=outcome.asset,
@@ -93,11 +98,11 @@ def _keep_refused(home: Home, outcome: Outcome) -> tuple[StoredFile | None, list
     """Write the refused rows as they came in, unparsable lines last, and say why each was refused."""
     checked = outcome.judgement.checked
     positions = sorted(checked.refused)
-    kept = outcome.raw.iloc[positions].astype("str") if len(positions) else outcome.raw.head(0)
+    kept = _as_texts(outcome.raw.iloc[positions])
     reasons = _reasons(checked)
+    ids = checked.frame.get("message_id") if outcome.message_ids is None else outcome.message_ids
     rows = [
-        RefusedRow(_message_id(checked.frame, position), number, reasons[position])
-        for number, position in enumerate(positions)
+        RefusedRow(_message_id(ids, position), number, reasons[position]) for number, position in enumerate(positions)
     ]
     broken = outcome.unparsable
     if len(broken):
@@ -105,10 +110,18 @@ def _keep_refused(home: Home, outcome: Outcome) -> tuple[StoredFile | None, list
             RefusedRow(message_id, len(positions) + number, f"unparsable: {error}")
             for number, (message_id, error) in enumerate(zip(broken["message_id"], broken["error"], strict=True))
         ]
-        kept = pd.concat([kept, broken.astype("str")], ignore_index=True)
+        kept = pd.concat([kept, _as_texts(broken)], ignore_index=True)
     if not rows:
         return None, []
     return home.warehouse.write_quarantine(outcome.asset, outcome.partition, outcome.run_id, kept), rows
+
+
+def _as_texts(rows: pd.DataFrame) -> pd.DataFrame:
+    """Every value as text, whatever it is; what is no UTF-8 is escaped."""
+    texts = rows.astype("object").map(
+        lambda value: str(value).encode("utf-8", "backslashreplace").decode(), na_action="ignore"
+    )
+    return texts.astype("str")
 
 
 def _record_refused(
@@ -133,8 +146,8 @@ def _reasons(checked: Checked) -> dict[int, str]:
     return {position: ", ".join(names) for position, names in found.items()}
 
 
-def _message_id(frame: pd.DataFrame, position: int) -> str | None:
-    value = frame["message_id"].iloc[position] if "message_id" in frame else None
+def _message_id(ids: pd.Series | None, position: int) -> str | None:
+    value = None if ids is None else ids.iloc[position]
     return None if pd.isna(value) else str(value)
 
 

@@ -12,8 +12,8 @@ import dagster as dg
 import pandas as pd
 import sqlalchemy as sa
 
-from orchestration_project.core.contracts import Contract, arrow_schema, check, records
-from orchestration_project.core.errors import Conflict, Refused
+from orchestration_project.core.contracts import Contract, arrow_schema, check, empty_frame, records
+from orchestration_project.core.errors import ArtifactRefused, Conflict, Refused
 from orchestration_project.core.settings import dagster_home
 from orchestration_project.model_output import publication
 from orchestration_project.model_output.gate import Judgement, check_results, judge
@@ -21,7 +21,7 @@ from orchestration_project.model_output.inputs import Inputs, Signature, load
 from orchestration_project.model_output.publication import Outcome
 from orchestration_project.performers.cascade import Cascade, Decisions
 from orchestration_project.stores import batches, manifest, outbox
-from orchestration_project.stores.arrivals import Arrivals
+from orchestration_project.stores.arrivals import Arrivals, keyed_id
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.outbox import Notice
 
@@ -65,10 +65,13 @@ Function = Callable[..., pd.DataFrame | Result]
 
 @dataclass
 class Computed:
-    """What a step's function gave, and what it cost. `raw` has a row for each of `frame`, as it came in."""
+    """What a step's function gave, and what it cost. `raw` has a row for each of `frame`, as it came in; `message_ids`
+    the ids under which arrivals were claimed.
+    """
 
     frame: pd.DataFrame
     raw: pd.DataFrame
+    message_ids: pd.Series | None = None
     unparsable: pd.DataFrame = field(default_factory=pd.DataFrame)
     duplicates: int = 0
     seconds: float = 0.0
@@ -113,10 +116,7 @@ def _attempt(step: Step, context: dg.AssetExecutionContext, home: Home, partitio
     with home.ledger.read() as connection:
         before = manifest.current(connection, step.name, partition)
     inputs = load(home, step.signature, partition, (step.name, arrow_schema(step.contract)))
-    stored = home.warehouse.read(before.path).to_pandas() if before and step.cascade else None
-    if context.run.tags.get(RESCORE_TAG) == "true":
-        stored = None
-    computed = _compute(step, home, partition, inputs, stored)
+    computed = _compute(step, home, partition, inputs, _stored_decisions(step, context, home, before))
     checked = check(step.contract, computed.frame)
     judgement = judge(checked, home.settings, len(computed.unparsable))
     outcome = Outcome(
@@ -129,6 +129,7 @@ def _attempt(step: Step, context: dg.AssetExecutionContext, home: Home, partitio
         computed.duplicates,
         inputs.arrivals is not None,
         computed.facts,
+        computed.message_ids,
     )
     if judgement.halt:
         publication.halt(home, outcome, judgement.halt)
@@ -157,9 +158,25 @@ def _attempt(step: Step, context: dg.AssetExecutionContext, home: Home, partitio
         yield from results
 
 
+def _stored_decisions(
+    step: Step, context: dg.AssetExecutionContext, home: Home, before: manifest.Version | None
+) -> pd.DataFrame | None:
+    """The decisions that the cascade may reuse; none when the run is to ask again, or when their file is gone."""
+    if step.cascade is None or before is None or context.run.tags.get(RESCORE_TAG) == "true":
+        return None
+    try:
+        return home.warehouse.read(before.path).to_pandas()
+    except ArtifactRefused as refusal:
+        context.log.warning(f"{refusal} This run does so and asks the performers again.")
+        return None
+
+
 def _compute(step: Step, home: Home, partition: str, inputs: Inputs, stored: pd.DataFrame | None) -> Computed:
     started = time.perf_counter()
-    result = step.function(**inputs.arguments)
+    if inputs.arrivals is not None and inputs.arrivals.rows.columns.empty:
+        result = empty_frame(step.contract)  # no line could be read, so no column is known that could be missing
+    else:
+        result = step.function(**inputs.arguments)
     frame = result.frame if isinstance(result, Result) else result
     _refuse_mistakes(step, frame, inputs.arrivals)
     if step.cascade is not None:
@@ -191,18 +208,24 @@ def _refuse_mistakes(step: Step, frame: object, arrivals: Arrivals | None) -> No
 def _without_duplicates(home: Home, partition: str, arrivals: Arrivals, frame: pd.DataFrame) -> Computed:
     """Claim the messages of a batch.
 
-    Rows that repeat one of this batch, or belong to another, are dropped and counted.
+    Rows that repeat one of this batch, or belong to another, are dropped and counted. One without an id, which the gate
+    will refuse, is claimed under an id made from its file and line, as an unparsable line is.
     """
     if "message_id" not in frame:
         return Computed(frame, arrivals.rows, unparsable=arrivals.unparsable)
     ids = frame["message_id"].astype("str")
+    nameless = arrivals.origin[ids.isna()]
+    places = zip(nameless["file_sha256"], nameless["line"], strict=True)
+    made = [keyed_id(arrivals.secret, [digest, int(line)]) for digest, line in places]
+    ids = ids.fillna(pd.Series(made, nameless.index, dtype="str"))
     with home.ledger.write() as connection:
-        held = batches.claim_messages(connection, partition, [*ids.dropna(), *arrivals.unparsable["message_id"]])
-    keep = (ids.isna() | (ids.isin(held) & ~ids.duplicated())).to_numpy()
+        held = batches.claim_messages(connection, partition, [*ids, *arrivals.unparsable["message_id"]])
+    keep = (ids.isin(held) & ~ids.duplicated()).to_numpy()
     own = arrivals.unparsable["message_id"].isin(held).to_numpy()
     return Computed(
         frame[keep],
         arrivals.rows[keep],
+        message_ids=ids[keep],
         unparsable=arrivals.unparsable[own],
         duplicates=int((~keep).sum() + (~own).sum()),
     )

@@ -5,7 +5,7 @@
 2. A performer that is unavailable is asked again with backoff. One that fails all the same is not asked again in this
    batch; its rows go on to the next, and every one of them says so.
 3. A row that nobody is sure of keeps the surest answer it got, not accepted. The safe state answers only rows that
-   nobody could answer.
+   nobody could answer, each of them, and is never accepted.
 4. A decision on the same content by the same cascade is reused; one of the safe state, or one behind a failure, never
    is.
 """
@@ -38,7 +38,10 @@ COLUMNS = tuple(arrow_schema(Decision).names)
 
 @dataclass
 class Work:
-    """What one performer did in a batch: rows asked and accepted, seconds spent, and how it failed if it did."""
+    """What one performer did in a batch: rows asked and accepted, seconds spent, and how it failed if it did.
+
+    `failure` is for people and logs: it quotes no foreign error, whose text may quote a message.
+    """
 
     performer: str
     version: str
@@ -121,19 +124,21 @@ class Cascade:
         """Ask one performer about the rows that wait, and write its answers into the frame."""
         work = Work(performer.name, ready.version)
         started = time.perf_counter()
+        failure: PerformerFailed | None = None
         for start in range(0, len(rows), CHUNK_ROWS):
             chunk = rows.iloc[start : start + CHUNK_ROWS]
-            if work.failure is None:
-                work.failure = self._ask_chunk(performer, ready, chunk, frame, work)
-            if work.failure is not None:
+            failure = failure or self._ask_chunk(performer, ready, chunk, frame, work)
+            if failure is not None:
                 frame.loc[chunk.index, "degraded"] = True
-                _note(frame, chunk.index, work.failure)
+                _note(frame, chunk.index, str(failure).rstrip("."))
+        if failure is not None:
+            work.failure = type(failure.__cause__).__name__ if failure.__cause__ else str(failure)
         work.seconds = time.perf_counter() - started
         return work
 
     def _ask_chunk(
         self, performer: Performer, ready: Prepared, rows: pd.DataFrame, frame: pd.DataFrame, work: Work
-    ) -> str | None:
+    ) -> PerformerFailed | None:
         """Ask about one chunk; returns how the performer failed, or None.
 
         Nobody stands behind the safe state: its failure is raised.
@@ -143,7 +148,9 @@ class Cascade:
         except PerformerFailed as failure:
             if performer is self.safe_state:
                 raise
-            return str(failure)
+            return failure
+        if performer is self.safe_state and answers["label"].isna().any():
+            raise PerformerFailed(f"{performer.name} left rows without a label. A safe state answers every row.")
         work.asked += len(rows)
         work.accepted += _take(frame, performer, ready, answers)
         return None
@@ -152,17 +159,16 @@ class Cascade:
 def _answers(performer: Performer, ready: Prepared, rows: pd.DataFrame) -> pd.DataFrame:
     """The performer's answers, held to its contract; whatever else it raises becomes PerformerFailed with its cause."""
 
-    @stamina.retry(on=PerformerUnavailable, attempts=ATTEMPTS, wait_initial=0.05, wait_max=2.0)
+    @stamina.retry(on=PerformerUnavailable, attempts=ATTEMPTS, timeout=None, wait_initial=0.05, wait_max=2.0)
     def call() -> pd.DataFrame:
         try:
-            answers = ready.answer(rows.copy())
+            return hold_to_contract(performer, ready, rows, ready.answer(rows.copy()))
         except OrchestrationError:
             raise
         except (ConnectionError, TimeoutError) as error:
             raise PerformerUnavailable(f"{performer.name} is unavailable: {error!r}") from error
         except Exception as error:
             raise PerformerFailed(f"{performer.name} failed: {error!r}") from error
-        return hold_to_contract(performer, ready, rows, answers)
 
     return call()
 
@@ -170,7 +176,8 @@ def _answers(performer: Performer, ready: Prepared, rows: pd.DataFrame) -> pd.Da
 def _take(frame: pd.DataFrame, performer: Performer, ready: Prepared, answers: pd.DataFrame) -> int:
     """Write accepted answers, and those surer than what the row has; returns how many were accepted."""
     rows = answers.index
-    threshold = np.inf if ready.threshold is None else ready.threshold
+    accepts_nothing = ready.threshold is None or performer.kind == "safe_state"
+    threshold = np.inf if accepts_nothing else ready.threshold
     confidence = answers["confidence"]
     accepted = answers["label"].notna() & (confidence >= threshold)
     before = frame.loc[rows]
@@ -230,5 +237,5 @@ def _digests(rows: pd.DataFrame, cascade: list[str]) -> Iterator[str]:
     prefix = hashlib.sha256(json.dumps([cascade, shown]).encode())
     for values in zip(*(rows[name] for name in shown), strict=True) if shown else ((),) * len(rows):
         digest = prefix.copy()
-        digest.update(json.dumps([str(value) for value in values]).encode())
+        digest.update(json.dumps(values, default=str).encode())
         yield digest.hexdigest()

@@ -58,9 +58,11 @@ def hold_to_contract(
 
     Each row has one answer; labels are among the performer's own; confidence lies in 0 to 1.
     """
-    missing = [name for name in ANSWER_COLUMNS if name not in answers]
+    if not isinstance(answers, pd.DataFrame):  # pyright: ignore[reportUnnecessaryIsInstance]  # scripts are not typed
+        raise PerformerFailed(f"{performer.name} answered {type(answers).__name__} and no frame.")
+    missing = [name for name in ANSWER_COLUMNS if (answers.columns == name).sum() != 1]
     if missing:
-        raise PerformerFailed(f"{performer.name} answered without {', '.join(missing)}.")
+        raise PerformerFailed(f"{performer.name} has not one column {', '.join(missing)} in its answer.")
     if not answers.index.equals(rows.index):
         raise PerformerFailed(f"{performer.name} was asked about {len(rows)} rows and answered {len(answers)} others.")
     labels = answers["label"].astype("str")

@@ -1,0 +1,85 @@
+"""The cascade: which stored decisions are reused, and which are never."""
+
+import pandas as pd
+import pytest
+from scripted_cascades import SAFE, by_row, column, decide, decided, failing, messages, scripted
+
+from orchestration_project.performers.cascade import Cascade, Decisions
+from orchestration_project.performers.safe_label import SafeLabel
+from orchestration_project.performers.scripted import Scripted, same_answer
+from orchestration_project.stores.home import Home
+
+
+def test_a_stored_decision_is_reused_accepted_or_not_and_nobody_is_asked(home: Home):
+    def performer() -> Scripted:
+        return scripted("only", by_row({"m0": ("red", 0.9), "m1": ("red", 0.1), "m2": ("green", None)}))
+
+    stored = decided(home, performer()).frame
+    again = performer()
+    found = decided(home, again, stored=stored)
+    pd.testing.assert_frame_equal(found.frame, stored)
+    assert (again.asked, found.reused, found.work) == (0, 3, [])
+
+
+def test_a_decision_is_asked_for_again_when_the_content_changed(home: Home):
+    stored = decided(home, scripted("only", same_answer("red", 0.9))).frame
+    changed = messages()
+    changed.loc[1, "text"] = "something else"
+    again = scripted("only", same_answer("green", 0.9))
+    found = decided(home, again, rows=changed, stored=stored)
+    assert column(found, "label") == ["red", "green", "red"]
+    assert (again.asked, found.reused) == (1, 2)
+
+
+def test_nothing_is_another_content_than_the_word_none(home: Home):
+    rows = messages().assign(text=pd.Series([None, "x", "y"], dtype="str"))
+    stored = decided(home, scripted("only", same_answer("red", 0.9)), rows=rows).frame
+    for word in ("None", "nan", "<NA>", ""):
+        rows.loc[0, "text"] = word
+        assert decided(home, scripted("only", same_answer("red", 0.9)), rows=rows, stored=stored).reused == 2
+
+
+@pytest.mark.parametrize(
+    "cascade",
+    [
+        Cascade(scripted("other name", same_answer("green", 0.9)), safe_state=SAFE),
+        Cascade(scripted("only", same_answer("green", 0.9), kind="rules"), safe_state=SAFE),
+        Cascade(
+            scripted("before", same_answer(None, None)), scripted("only", same_answer("green", 0.9)), safe_state=SAFE
+        ),
+        Cascade(scripted("only", same_answer("green", 0.9)), safe_state=SafeLabel("another")),
+    ],
+)
+def test_another_cascade_asks_again(home: Home, cascade: Cascade):
+    stored = decided(home, scripted("only", same_answer("red", 0.9))).frame
+    found = decide(cascade, home, stored=stored)
+    assert column(found, "label") == ["green"] * 3
+    assert found.reused == 0
+
+
+def test_an_answer_of_the_safe_state_is_never_reused(home: Home):
+    silent = scripted("only", by_row({"m0": ("red", 0.9), "m1": (None, None), "m2": (None, None)}))
+    stored = decided(home, silent).frame
+    again = scripted("only", same_answer("green", 0.9))
+    found = decided(home, again, stored=stored)
+    assert column(found, "label") == ["red", "green", "green"]
+    assert (again.asked, found.reused) == (2, 1)
+
+
+def test_an_answer_behind_a_failure_is_never_reused(home: Home):
+    stored = decided(home, scripted("only", failing(ValueError("x"))), scripted("next", same_answer("red", 0.9))).frame
+    assert column(Decisions(stored), "accepted") == [True] * 3
+    again = scripted("only", same_answer("green", 0.9))
+    found = decided(home, again, scripted("next", same_answer("red", 0.9)), stored=stored)
+    assert column(found, "label") == ["green"] * 3
+    assert column(found, "degraded") == [False] * 3
+    assert found.reused == 0
+
+
+def test_stored_decisions_on_other_messages_change_nothing(home: Home):
+    stored = decided(home, scripted("only", same_answer("red", 0.9)), rows=messages(5)).frame
+    again = scripted("only", same_answer("green", 0.9))
+    rows = pd.concat([messages(5).tail(1), messages(7).tail(2)])
+    found = decided(home, again, rows=rows, stored=stored)
+    assert column(found, "label") == ["red", "green", "green"]
+    assert decided(home, again, rows=rows, stored=stored.head(0)).reused == 0
