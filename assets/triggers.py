@@ -37,7 +37,9 @@ train_one = [
     for family in FAMILIES
 ]
 send_digest = dg.define_asset_job(
-    "send_digest", selection=dg.AssetSelection.assets("digest"), description="What came in on the last day, as a notice."
+    "send_digest",
+    selection=dg.AssetSelection.assets("digest"),
+    description="What came in on the last day, as a notice.",
 )
 
 feedback_arrived = arrivals_sensor(

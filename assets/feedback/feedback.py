@@ -46,7 +46,7 @@ def is_json_object(text: str) -> bool:
     """Whether a text is a JSON object."""
     try:
         return isinstance(json.loads(text), dict)
-    except ValueError:
+    except (ValueError, RecursionError):  # thousands of levels are no metadata
         return False
 
 
@@ -60,8 +60,16 @@ def with_own_names(rows: pd.DataFrame) -> pd.DataFrame:
             if alias not in frame:
                 continue
             other = frame.pop(alias)
-            frame[name] = frame[name].where(frame[name].notna(), other) if name in frame else other
+            if name in frame:
+                own = frame[name].astype("object")
+                other = own.where(own.notna(), other).infer_objects()
+            frame[name] = other
     return frame
+
+
+def without_blanks(values: pd.Series) -> pd.Series:
+    """The values, of which blank text becomes null: it states nothing."""
+    return values if values.dtype != "str" else values.mask(values.str.strip() == "")
 
 
 def parse_times(values: pd.Series) -> pd.Series:
@@ -69,7 +77,7 @@ def parse_times(values: pd.Series) -> pd.Series:
     if isinstance(values.dtype, pd.DatetimeTZDtype):
         return values.dt.tz_convert("UTC").astype("datetime64[us, UTC]")
     texts = values.astype("str").str.strip()
-    has_zone = texts.str.contains(r"(?:Z|[+-]\d{2}:?\d{2})$", na=False)
+    has_zone = texts.str.contains(r"[T ]\d.*(?:Z|[+-]\d{2}(?::?\d{2})?)$", na=False)
     times = pd.to_datetime(texts.where(has_zone), format="ISO8601", utc=True, errors="coerce")
     return times.astype("datetime64[us, UTC]")
 
@@ -78,16 +86,13 @@ def parse_times(values: pd.Series) -> pd.Series:
 def feedback(arrivals: Arrivals) -> pd.DataFrame:
     """Every message that came in with the batch, once."""
     frame = with_own_names(arrivals.rows)
+    for name, default in (("received_at", None), ("channel", "unknown"), ("account", None), ("metadata", "{}")):
+        values = frame[name] if name in frame else pd.Series(None, frame.index, dtype="str")
+        values = without_blanks(values)
+        is_text = values.dtype == "str"  # anything else is drift, which the gate names
+        frame[name] = values.fillna(default) if is_text and default is not None else values
+    is_stated = frame["received_at"].notna()
+    frame["received_at"] = parse_times(frame["received_at"])
     frame["message_id"] = arrivals.identify(frame, by=("text", "account", "received_at"))
-    registered_at = arrivals.origin["registered_at"]
-    if "received_at" in frame:
-        is_stated = frame["received_at"].notna()
-        frame["received_at"] = parse_times(frame["received_at"]).where(is_stated, registered_at)
-    else:
-        frame["received_at"] = registered_at
-    for name, default in (("channel", "unknown"), ("account", None), ("metadata", "{}")):
-        if name not in frame:
-            frame[name] = pd.Series(default, frame.index, dtype="str")
-        elif default is not None:
-            frame[name] = frame[name].fillna(default)
+    frame["received_at"] = frame["received_at"].where(is_stated, arrivals.origin["registered_at"])
     return frame

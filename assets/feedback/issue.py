@@ -1,5 +1,6 @@
 """What each unhappy customer's message is about."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -14,12 +15,20 @@ from orchestration_project.performers.safe_label import SafeLabel
 UNHAPPY = ("negative",)
 """Sentiments whose messages go on."""
 
+UNKNOWN = "unknown"
+"""What is answered when nobody could say."""
+
 RULES = Rules(Path(__file__).with_name("issue_rules.csv"), family="issue")
-CASCADE = Cascade(RULES, Model("issue"), safe_state=SafeLabel("unknown"))
+CASCADE = Cascade(RULES, Model("issue"), safe_state=SafeLabel(UNKNOWN))
 
 
 class Issue(Decision):
     """The matter of each unhappy message."""
+
+
+def possible_labels(labels: Iterable[str]) -> set[str]:
+    """Every issue that somebody may answer when the model has these labels."""
+    return {*labels, *(row.then["label"] for row in RULES.read().rows), UNKNOWN}
 
 
 @model_output(CASCADE, contract=Issue, group_name="feedback", owners=["team:data-science"])

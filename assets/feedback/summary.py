@@ -27,7 +27,13 @@ FEWEST_BASELINE_DAYS = 2
 """With less history than this there is no usual volume, and no change against it."""
 
 MOST_TEXTS = 2_000
-"""Most messages of one window that are read for themes and quotes."""
+"""Most messages of one window that are read for its themes."""
+
+OTHERS_DAYS = 28
+"""How far back the other issues' messages go that a window's words are held against."""
+
+OTHERS_TEXTS = 500
+"""Most messages of each other issue that a window's words are held against, the latest ones."""
 
 
 class Summary(Contract):
@@ -74,7 +80,7 @@ WITH batch_span AS (
         mode(team) OVER w AS team,
         count(*) OVER everything AS total,
         count(*) OVER earlier AS earlier,
-        least($baseline, date_diff('minute', beginning, received_at) / 1440.0 - $window / 24.0) AS days
+        least($baseline, date_diff('microsecond', beginning, received_at) / 86400e6 - $window / 24.0) AS days
     FROM history, begin
     WINDOW w AS (PARTITION BY issue ORDER BY received_at
                  RANGE BETWEEN to_hours($window) - to_microseconds(1) PRECEDING AND CURRENT ROW),
@@ -87,7 +93,8 @@ WITH batch_span AS (
     SELECT *, CASE WHEN days >= $fewest_days THEN earlier / days * $window / 24.0 END AS baseline
     FROM measured WHERE own > 0
 )
-SELECT issue, day, window_hours, window_end, volume, baseline, volume / greatest(baseline, 1.0) - 1.0 AS change,
+SELECT issue, day, window_hours, window_end, volume, baseline,
+    CASE WHEN baseline IS NOT NULL THEN volume / greatest(baseline, 1.0) - 1.0 END AS change, -- greatest skips nulls
     volume / total AS share, accepted, by_safe_state, team
 FROM compared
 QUALIFY row_number() OVER (PARTITION BY issue, day ORDER BY volume DESC, window_end DESC) = 1
@@ -95,10 +102,18 @@ ORDER BY day, issue
 """
 
 WORDS = """
-SELECT route.message_id, route.issue, feedback.text
+SELECT route.message_id, feedback.text
 FROM route JOIN feedback USING (message_id)
-WHERE route.received_at > $window_end - to_hours($window) AND route.received_at <= $window_end
+WHERE route.issue = $issue AND route.received_at > $window_end - to_hours($window) AND route.received_at <= $window_end
 ORDER BY route.received_at, route.message_id
+"""
+
+LATELY = """
+SELECT route.issue, feedback.text
+FROM route JOIN feedback USING (message_id), (SELECT max(received_at) AS last FROM route WHERE batch = $batch)
+WHERE route.received_at > last - to_days($days) AND route.received_at <= last
+QUALIFY row_number() OVER (PARTITION BY route.issue ORDER BY route.received_at DESC, route.message_id) <= $most
+ORDER BY route.issue, route.received_at, route.message_id
 """
 
 
@@ -107,10 +122,11 @@ def summary(route: pd.DataFrame, warehouse: duckdb.DuckDBPyConnection, batch: Ba
     """What unhappy customers write about, how much, and what is unusual."""
     if route.empty:
         return empty_frame(Summary)
+    lately = texts_lately(warehouse, batch)
     rows: list[dict[str, Any]] = []
     for window in window_hours():
         peaks = find_peaks(warehouse, batch, window, home.settings.time_zone)
-        rows += [{**peak, **words_of(warehouse, peak)} for peak in records(peaks)]
+        rows += [{**peak, **words_of(warehouse, peak, lately)} for peak in records(peaks)]
     return pd.DataFrame(rows, columns=list(Summary.to_schema().columns))
 
 
@@ -122,18 +138,27 @@ def find_peaks(warehouse: duckdb.DuckDBPyConnection, batch: str, window: int, ti
     return frame.astype({"window_end": "datetime64[us, UTC]"})
 
 
-def words_of(warehouse: duckdb.DuckDBPyConnection, peak: Mapping[str, Any]) -> dict[str, str]:
-    """Themes, quotes and message ids of one window, each as JSON."""
-    parameters = {"window_end": peak["window_end"], "window": int(peak["window_hours"])}
-    window = warehouse.execute(WORDS, parameters).df()
-    own = window[window["issue"] == peak["issue"]]
-    read = window.groupby("issue", sort=True).head(MOST_TEXTS)
-    typical = themes({str(issue): group["text"].tolist() for issue, group in read.groupby("issue")})
-    chosen = quotes(own["message_id"].tolist(), own["text"].tolist())
+def texts_lately(warehouse: duckdb.DuckDBPyConnection, batch: str) -> dict[str, list[str]]:
+    """The latest texts of each issue up to the batch's last message."""
+    parameters = {"batch": batch, "days": OTHERS_DAYS, "most": OTHERS_TEXTS}
+    found = warehouse.execute(LATELY, parameters).df()
+    return {str(issue): group["text"].tolist() for issue, group in found.groupby("issue")}
+
+
+def words_of(
+    warehouse: duckdb.DuckDBPyConnection, peak: Mapping[str, Any], lately: Mapping[str, list[str]]
+) -> dict[str, str]:
+    """Themes, quotes and message ids of one window, each as JSON; its themes are what it says and the other issues
+    lately do not.
+    """
+    issue = str(peak["issue"])
+    parameters = {"issue": issue, "window_end": peak["window_end"], "window": int(peak["window_hours"])}
+    own = warehouse.execute(WORDS, parameters).df()
     texts = dict(zip(own["message_id"], own["text"], strict=True))
+    chosen = quotes(list(texts), list(texts.values()))
     found = {
-        "themes": typical[peak["issue"]],
+        "themes": themes({**lately, issue: list(texts.values())[-MOST_TEXTS:]})[issue],
         "quotes": [{"message_id": message_id, "text": texts[message_id]} for message_id in chosen],
-        "message_ids": own["message_id"].tolist(),
+        "message_ids": list(texts),
     }
     return {name: json.dumps(value, ensure_ascii=False) for name, value in found.items()}

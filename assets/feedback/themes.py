@@ -6,11 +6,23 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-CLAUSE_END = re.compile(r"[^\w\s'’-]+|\n|\s-+\s")
+CLAUSE_END = re.compile(r"https?://\S+|[@＠]\w+|[^\w\s'’-]+|\n|\s-+\s")  # an address says nothing of the subject
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 # In scikit-learn's list of stop words, but what customers write about (flaw known since Nothman, Qin & Yurchak, 2018).
 MEANINGFUL = frozenset(
     {"amount", "bill", "call", "computer", "detail", "empty", "fire", "interest", "serious", "system"}
+)
+# Not in that list, but said whatever a message is about: greetings, talk, time, and contractions without apostrophe.
+SAYS_NOTHING = frozenset(
+    WORD.findall("""
+    hi hello hiya hey dear sir madam regards cheers thanks thank please pls sorry um er uh oh yes yeah ok okay lol just
+    really quite actually maybe sure bit lot thing things way number numbers good nice want wanted like know think mean
+    say says saying said tell telling told ask asked come comes coming came goes going gone gets getting got did does
+    doing let today yesterday tomorrow tonight day days week weeks month months year years hour hours minute minutes
+    morning afternoon evening time times monday tuesday wednesday thursday friday saturday sunday january february march
+    april june july august september october november december dont doesnt didnt isnt wasnt arent wont wouldnt couldnt
+    shouldnt havent hasnt hadnt im ive id ill youre youve theyre its thats theres whats wheres
+    """)
 )
 
 
@@ -18,22 +30,24 @@ def themes(texts_by_class: Mapping[str, Sequence[str]], top: int = 5) -> dict[st
     """Name what is typical of each class: up to `top` words and two-word phrases, the most typical first.
 
     A term t of class c scores `tf(t, c) * ln(1 + A / f(t))`: its count in the class, the mean count of all terms in a
-    class, its count in all classes (c-TF-IDF: Grootendorst, BERTopic, 2022). If only one class has text, its messages
-    are the documents of a plain TF-IDF, `tf(t) * (ln((1 + n) / (1 + df(t))) + 1)`. Among equal scores phrases come
-    first, then the alphabet decides.
+    class, its count in all classes (c-TF-IDF: Grootendorst, BERTopic, 2022). A message counts a term once, however
+    often it repeats it. If only one class has text, its messages are the documents of a plain TF-IDF,
+    `tf(t) * (ln((1 + n) / (1 + df(t))) + 1)`, with every repetition. Among equal scores phrases come first, then the
+    alphabet decides.
 
-    English stop words, numbers and single letters are neither terms nor part of a phrase. A word is left out when a
-    phrase that holds it ranks better. A class without any term gives `[]`.
+    Stop words, numbers, single letters, web addresses and names after an @ are neither terms nor part of a phrase. A
+    word is left out when a phrase that holds it ranks better, and a term said once where others are said more often. A
+    class without any term gives `[]`.
     """
     ignored = stop_words()
     counts = {
-        label: Counter(term for text in texts for term in _terms(text, ignored))
+        label: Counter(term for text in texts for term in set(_terms(text, ignored)))
         for label, texts in texts_by_class.items()
     }
     filled = [label for label in counts if counts[label]]
     if len(filled) == 1:
-        texts = texts_by_class[filled[0]]
-        found_in = Counter(term for text in texts for term in set(_terms(text, ignored)))
+        texts, found_in = texts_by_class[filled[0]], counts[filled[0]]
+        counts[filled[0]] = Counter(term for text in texts for term in _terms(text, ignored))
         weights = {term: math.log((1 + len(texts)) / (1 + number)) + 1 for term, number in found_in.items()}
     else:
         total = Counter[str]()
@@ -42,16 +56,16 @@ def themes(texts_by_class: Mapping[str, Sequence[str]], top: int = 5) -> dict[st
         mean = total.total() / max(1, len(filled))
         weights = {term: math.log(1 + mean / number) for term, number in total.items()}
     return {
-        label: _best({term: number * weights[term] for term, number in count.items()}, top)
+        label: _best({term: number * weights[term] for term, number in _repeated(count).items()}, top)
         for label, count in counts.items()
     }
 
 
 def stop_words() -> frozenset[str]:
-    """English words that say nothing of a message's subject: scikit-learn's, less `MEANINGFUL`."""
+    """English words that say nothing of a message's subject: scikit-learn's and `SAYS_NOTHING`, less `MEANINGFUL`."""
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-    return ENGLISH_STOP_WORDS - MEANINGFUL
+    return (ENGLISH_STOP_WORDS | SAYS_NOTHING) - MEANINGFUL
 
 
 def _terms(text: str, ignored: frozenset[str]) -> Iterator[str]:
@@ -67,6 +81,10 @@ def _terms(text: str, ignored: frozenset[str]) -> Iterator[str]:
             if before:
                 yield f"{before} {word}"
             before = word
+
+
+def _repeated(count: Mapping[str, int]) -> Mapping[str, int]:
+    return {term: number for term, number in count.items() if number > 1} or count
 
 
 def _best(scores: Mapping[str, float], top: int) -> list[str]:

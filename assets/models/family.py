@@ -47,6 +47,7 @@ class Challenger(Contract):
 
     family: str = pa.Field(description="Model family.")
     version: str = pa.Field(description="Digest of labels, code and library versions.")
+    number: int = pa.Field(ge=1, description="Number of the version in the model registry.")
     path: str = pa.Field(description="Artifact, below the home.")
     sha256: str = pa.Field(description="Digest of the artifact.")
     threshold: float = pa.Field(nullable=True, ge=0, le=1, description="Acceptance threshold; null: accepts nothing.")
@@ -178,6 +179,7 @@ def train_challenger(family: str, labels: pd.DataFrame, home: Home, rules: Rules
     row = {
         "family": family,
         "version": version,
+        "number": registered.number,
         "path": home.below(artifact),
         "sha256": sha256,
         "threshold": float("nan") if threshold is None else threshold,
@@ -226,7 +228,13 @@ def choose_champion(
     home: Home,
     before_promotion: Callable[[Sequence[str]], None] | None,
 ) -> pd.DataFrame:
-    """Promote the challenger unless the version in use was better on the same holdout; say why either way."""
+    """Promote the challenger unless the version in use was better on the same holdout; say why either way.
+
+    The registry's alias is for people who look there; what a run loads is the ledger's record, written when this is
+    published.
+    """
+    from orchestration_project.stores.registry import Registry
+
     with home.ledger.read() as connection:
         incumbent = champions.champion(connection, challenger["family"])
     overall = evaluation[evaluation["label"] == "all"].iloc[0]
@@ -243,8 +251,10 @@ def choose_champion(
         rules=json.loads(challenger["rules"]),
     )
     reason, is_new = _verdict(candidate, incumbent)
-    if is_new and before_promotion is not None:
-        before_promotion(candidate.labels)
+    if is_new:
+        if before_promotion is not None:
+            before_promotion(candidate.labels)
+        Registry(home.registry_url, home.artifacts).promote(candidate.family, int(challenger["number"]))
     chosen = candidate if is_new or incumbent is None else incumbent
     row = {"family": chosen.family, "version": chosen.version, "is_new": is_new, "reason": reason}
     return pd.DataFrame([{**row, "champion": chosen.to_json()}])

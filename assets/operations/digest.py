@@ -37,10 +37,10 @@ WITH days AS (
 )
 SELECT any_value(day) AS day, count(*) AS messages,
     (SELECT coalesce(sum(n), 0) FROM counted)::BIGINT AS unhappy,
-    avg(sentiment.accepted::DOUBLE) AS accepted_share,
+    avg(coalesce(sentiment.accepted, false)::DOUBLE) AS accepted_share,
     coalesce((SELECT json_group_object(label, n) FROM counted), '{}')::VARCHAR AS issues,
     (SELECT count(*) FROM alert WHERE alert.day = (SELECT max(day) FROM days)) AS alerts
-FROM last JOIN sentiment USING (message_id)
+FROM last LEFT JOIN sentiment USING (message_id)
 HAVING count(*) > 0
 """
 
