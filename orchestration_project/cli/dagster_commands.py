@@ -4,14 +4,24 @@ server.
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from contextlib import AbstractContextManager, suppress
+from typing import IO, TYPE_CHECKING
 
 from orchestration_project.core.errors import OrchestrationError
 from orchestration_project.core.settings import PROJECT
 from orchestration_project.stores.home import Home
 
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
 LOCATION = "orchestration_project.definitions"
+
+GRACE_SECONDS = 10.0
+"""How long a process that was interrupted may take to end by itself."""
 
 
 class JobFailed(OrchestrationError):
@@ -19,37 +29,76 @@ class JobFailed(OrchestrationError):
 
 
 def run_job(home: Home, job: str, tags: dict[str, str] | None = None) -> None:
-    """Run a job in a process of its own and wait for it; JobFailed names the file that holds its output."""
-    command = [sys.executable, "-m", "dagster", "job", "execute", "-m", LOCATION, "-j", job]
+    """Run a job in a process of its own and wait for it; JobFailed names the file that holds its output.
+
+    When this process is interrupted, so is the job, which records it.
+    """
+    command = ["job", "execute", "-m", LOCATION, "-j", job]
     if tags:
         command += ["--tags", json.dumps(tags)]
     log = home.root / "logs" / f"{job}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
-        ended = subprocess.run(
-            command, cwd=home.root, env=environment(home), stdout=output, stderr=subprocess.STDOUT, check=False
-        )
-    if ended.returncode != 0:
-        raise JobFailed(f"The job '{job}' failed (exit status {ended.returncode}). Its output: {log}")
+        process = _start(home, command, output)
+        try:
+            status = process.wait()
+        except KeyboardInterrupt:
+            stop(process)
+            raise
+    if status != 0:
+        raise JobFailed(f"The job '{job}' failed (exit status {status}). Its output: {log}")
 
 
-def add_batches(home: Home, batches: list[str]) -> None:
-    """Make batches known to Dagster as keys of the partition `batch`."""
+def instance_of(home: Home) -> "AbstractContextManager[DagsterInstance]":
+    """Dagster's own stores of this home."""
     os.environ["DAGSTER_HOME"] = str(home.dagster)
     from dagster import DagsterInstance
 
-    with DagsterInstance.get() as instance:
-        instance.add_dynamic_partitions("batch", batches)
+    return DagsterInstance.get()
 
 
 def start_server(home: Home) -> "subprocess.Popen[bytes]":
     """Start Dagster's UI, daemon and code server on 127.0.0.1."""
-    command = [sys.executable, "-m", "dagster", "dev", "-w", str(PROJECT / "workspace.yaml")]
-    command += ["--host", "127.0.0.1", "--port", str(home.settings.port)]
-    return subprocess.Popen(command, cwd=home.root, env=environment(home))
+    workspace = str(PROJECT / "workspace.yaml")
+    return _start(home, ["dev", "-w", workspace, "--host", "127.0.0.1", "--port", str(home.settings.port)])
 
 
-def environment(home: Home) -> dict[str, str]:
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    """Interrupt a process and all that it started, give them time to end, and end by force what is left."""
+    _signal(process, signal.SIGINT)
+    deadline = time.monotonic() + GRACE_SECONDS
+    with suppress(KeyboardInterrupt):  # whoever is impatient does not wait
+        while _signal(process, 0) and time.monotonic() < deadline:
+            process.poll()
+            time.sleep(0.05)
+    _signal(process, signal.SIGKILL)
+    process.wait()
+
+
+def _start(home: Home, command: list[str], output: IO[bytes] | None = None) -> "subprocess.Popen[bytes]":
+    """A Dagster command in a session of its own, so that an interrupt from the terminal reaches it once, through us."""
+    error = None if output is None else subprocess.STDOUT
+    return subprocess.Popen(
+        [sys.executable, "-m", "dagster", *command],
+        cwd=home.root,  # Dagster lets the .env of its folder override the environment
+        env=_environment(home),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=error,
+        start_new_session=True,
+    )
+
+
+def _signal(process: "subprocess.Popen[bytes]", number: int) -> bool:
+    """Send a signal to a process and all that it started; whether there is any of them left."""
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _environment(home: Home) -> dict[str, str]:
     """This process's environment, with the home and Dagster's home made plain."""
     named = {"DAGSTER_HOME": str(home.dagster), "ORCHESTRATE_HOME": str(home.root), "PYTHONUNBUFFERED": "1"}
     return {**os.environ, **named}

@@ -1,5 +1,6 @@
 """The verbs that run something: train, demo, up."""
 
+import signal
 import socket
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,7 @@ from orchestration_project.cli.printing import (
     say_rule,
     say_table,
 )
-from orchestration_project.core.errors import Refused, UnknownName, did_you_mean
+from orchestration_project.core.errors import Refused
 from orchestration_project.core.settings import PROJECT
 
 if TYPE_CHECKING:
@@ -58,11 +59,13 @@ def demo() -> None:
 
     Example: orchestrate demo
     """
+    from orchestration_project.cli.work import finish_requested
     from orchestration_project.stores.home import prepared_home
     from orchestration_project.stores.outbox import recorded
 
     home = prepared_home()
     _prepare_samples(home)
+    finish_requested(home)
     with home.ledger.read() as connection:
         notices = recorded(connection)
     say_rule(f"{len(notices)} executive alerts")
@@ -80,35 +83,43 @@ def up() -> None:
 
     Example: orchestrate up
     """
-    from orchestration_project.cli.dagster_commands import start_server
+    from orchestration_project.cli.dagster_commands import start_server, stop
     from orchestration_project.cli.work import hold_running_lock
     from orchestration_project.stores.home import prepared_home
 
     home = prepared_home()
+    hold_running_lock(home).release()
     _refuse_taken_port(home.settings.port)
     _prepare_samples(home)
     lock = hold_running_lock(home)
+    _let_every_stop_be_an_interrupt()
     server = start_server(home)
     url = f"http://127.0.0.1:{home.settings.port}"
     say(f"Dagster's UI   {url}\nLineage        {url}/asset-groups\nInbox          {home.inbox}\nStop with Ctrl-C.")
     try:
         status = server.wait()
     except KeyboardInterrupt:
-        server.wait()
+        status = None
+    finally:
+        stop(server)
+        lock.release()
+    if status is None:
         note("Stopped. What was taken in is kept; the next start goes on.")
         return
-    finally:
-        lock.release()
     complain(f"Dagster stopped by itself (exit status {status}). Nothing is lost; start again with: make up")
     raise typer.Exit(1)
+
+
+def _let_every_stop_be_an_interrupt() -> None:
+    """A closed terminal or a service manager stops the project as Ctrl-C does; what is ignored stays ignored."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 def _train(home: "Home", model: str | None) -> None:
     from orchestration_project.cli.dagster_commands import run_job
 
-    known = [champion.family for champion in _in_use(home)]
-    if model is not None and known and model not in known:
-        raise UnknownName(f"There is no model '{model}'.{did_you_mean(model, known)}")
     with ERR.status(f"Training {model or 'every model'} (some seconds each)"):
         run_job(home, f"train_{model}" if model else "train")
     note(f"In use: {', '.join(f'{champion.family} {champion.version}' for champion in _in_use(home))}")

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestration_project.cli.printing import AsJson, complain, note, say_counts, say_json, say_notices
+from orchestration_project.cli.printing import AsJson, complain, note, say, say_counts, say_json, say_notices
 from orchestration_project.core.errors import FileRefused, Refused
 
 if TYPE_CHECKING:
     from orchestration_project.stores.home import Home
+
+MOST_ALERTS = 5
+"""Alerts that `send` prints in full."""
 
 
 def send(
@@ -97,7 +100,10 @@ def _say_alerts_of(home: "Home", own: set[str]) -> None:
     from orchestration_project.stores.outbox import recorded
 
     with home.ledger.read() as connection:
-        say_notices([notice for notice in recorded(connection) if notice["batch"] in own])
+        notices = [notice for notice in recorded(connection) if notice["batch"] in own]
+    say_notices(notices[:MOST_ALERTS])
+    if len(notices) > MOST_ALERTS:
+        say(f"and {len(notices) - MOST_ALERTS:,} more alerts. See: orchestrate alerts")
 
 
 def _say_troubles_of(home: "Home", own: set[str]) -> None:

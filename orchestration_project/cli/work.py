@@ -1,11 +1,12 @@
 """Doing the work of requested runs from the command line, where no running project does it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from orchestration_project.cli.dagster_commands import JobFailed, add_batches, run_job
+from orchestration_project.cli.dagster_commands import JobFailed, instance_of, run_job
 from orchestration_project.cli.printing import ERR, note
 from orchestration_project.core.errors import Refused
 from orchestration_project.governance.outcomes import Failure, finish
@@ -13,7 +14,12 @@ from orchestration_project.stores import arrivals, batches, run_requests
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.run_requests import KEY_TAG
 
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
 POLL_SECONDS = 0.2
+
+T = TypeVar("T")
 
 
 def finish_batches(home: Home, tokens: Sequence[str]) -> set[str]:
@@ -21,36 +27,46 @@ def finish_batches(home: Home, tokens: Sequence[str]) -> set[str]:
 
     A running project, which holds a lock on the home, does the work; where none does, this process does it.
     """
-    while True:
-        with home.ledger.read() as connection:
-            own = arrivals.batches_of(connection, tokens)
-            keys = {batch for batch in own if batch is not None}
-            if None not in own and batches.all_ended(connection, keys):
-                return keys
-        try:
-            with FileLock(home.running_lock, timeout=0):
-                run_requested(home)
-        except Timeout:
-            time.sleep(POLL_SECONDS)
+
+    def ended(connection: "sa.Connection") -> set[str] | None:
+        own = arrivals.batches_of(connection, tokens)
+        keys = {batch for batch in own if batch is not None}
+        return keys if None not in own and batches.all_ended(connection, keys) else None
+
+    return _work_until(home, ended)
 
 
-def run_requested(home: Home) -> None:
-    """Open batches for all that waits, and run every requested run, one after another."""
+def finish_requested(home: Home) -> None:
+    """Wait until no requested run is left, also of what an earlier command was broken off in. Works as
+    `finish_batches`.
+    """
+    _work_until(home, lambda connection: None if run_requests.open_requests(connection) else True)
+
+
+def run_requested(home: Home) -> int:
+    """Open batches for all that waits, and run every requested run, one after another; returns how many runs."""
+    from orchestration_project.dispatch.lost_runs import end_lost_runs
+
     arrivals.register_received(home)
     while batches.open_next(home):
         pass
-    while True:
-        with home.ledger.write() as connection:
-            found = run_requests.lease_next(connection, home.settings.lease_seconds)
-        if found is None:
-            return
-        add_batches(home, [found.batch])
-        with ERR.status(f"Batch {found.batch}: {found.job}, attempt {found.attempt}"):
-            try:
-                run_job(home, found.job, {KEY_TAG: found.key, "dagster/partition": found.batch})
-            except JobFailed as failure:
-                note(str(failure))
-                finish(home, found.key, found.batch, Failure(str(failure)))  # without effect if the run said why itself
+    with instance_of(home) as instance:
+        end_lost_runs(home, instance)
+        number = 0
+        while True:
+            with home.ledger.write() as connection:
+                found = run_requests.lease_next(connection, home.settings.lease_seconds)
+            if found is None:
+                return number
+            instance.add_dynamic_partitions("batch", [found.batch])
+            with ERR.status(f"Batch {found.batch}: {found.job}, attempt {found.attempt}"):
+                try:
+                    run_job(home, found.job, {KEY_TAG: found.key, "dagster/partition": found.batch})
+                except JobFailed as failure:
+                    note(str(failure))
+                    # without effect if the run said why itself
+                    finish(home, found.key, found.batch, Failure(str(failure)))
+            number += 1
 
 
 def hold_running_lock(home: Home) -> BaseFileLock:
@@ -61,3 +77,19 @@ def hold_running_lock(home: Home) -> BaseFileLock:
     except Timeout as error:
         raise Refused(f"This project already runs on {home.root}. Stop it first, or set ORCHESTRATE_HOME.") from error
     return lock
+
+
+def _work_until(home: Home, ended: "Callable[[sa.Connection], T | None]") -> T:
+    while True:
+        with home.ledger.read() as connection:
+            found = ended(connection)
+        if found is not None:
+            return found
+        number = 0
+        try:
+            with FileLock(home.running_lock, timeout=0):
+                number = run_requested(home)
+        except Timeout:  # a running project does the work
+            pass
+        if not number:
+            time.sleep(POLL_SECONDS)

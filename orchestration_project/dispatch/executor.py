@@ -1,29 +1,33 @@
 """Dagster's in-process executor, with the run's life kept in the ledger: it began, it lives, it ended so.
 
 Every way to start a run passes through here (the UI, a backfill, a sensor, the command line), so a batch is worked on,
-done, tried again or set aside by the same rules however it was started.
+done, tried again or set aside by the same rules however it was started. A run that belongs to no batch is kept too, so
+that its death is noticed.
 """
 
 import threading
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import dagster as dg
+from sqlalchemy.exc import DBAPIError
 
 from orchestration_project.core.errors import Refused
+from orchestration_project.dispatch.lost_runs import STOPPED, is_stopped
 from orchestration_project.governance.outcomes import Failure, finish
 from orchestration_project.model_output.decorators import GOVERNED
 from orchestration_project.model_output.partitions import BATCHES
 from orchestration_project.model_output.step import REFUSAL
 from orchestration_project.stores import run_requests
 from orchestration_project.stores.home import Home, current_home
+from orchestration_project.stores.manifest import UNPARTITIONED
 from orchestration_project.stores.run_requests import KEY_TAG, SILENT_BEATS
 
 PARTITION_TAG = "dagster/partition"
 
 
 class LedgerExecutor(dg.Executor):
-    """Runs a job's steps in this process and tells the ledger about runs of batches."""
+    """Runs a job's steps in this process and tells the ledger about the run."""
 
     def __init__(self, inner: dg.Executor) -> None:
         self._inner = inner
@@ -34,23 +38,21 @@ class LedgerExecutor(dg.Executor):
 
     def execute(self, plan_context, execution_plan) -> Iterator[dg.DagsterEvent]:  # type: ignore[no-untyped-def]
         run = plan_context.dagster_run
-        batch = run.tags.get(PARTITION_TAG)
-        if batch is None:
-            yield from self._inner.execute(plan_context, execution_plan)
-            return
+        batch = run.tags.get(PARTITION_TAG, UNPARTITIONED)
         home = current_home()
-        key = _begin(home, run.tags.get(KEY_TAG), batch, run.run_id)
+        key = _begin(home, _requested_as(run), batch, run.run_id)
         failure: Failure | None = None
         try:
             with _heartbeat(home, key):
                 for event in self._inner.execute(plan_context, execution_plan):
                     failure = failure or _failure(event)
                     yield event
+        except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+            is_final = is_stopped(plan_context.instance.get_run_by_id(run.run_id))
+            finish(home, key, batch, STOPPED if is_final else Failure("the run was interrupted"))
+            raise
         except BaseException as error:
-            now = plan_context.instance.get_run_by_id(run.run_id)
-            stopped = now is not None and now.status == dg.DagsterRunStatus.CANCELING
-            cause = "a person stopped the run" if stopped else f"the run was interrupted: {error!r}"
-            finish(home, key, batch, failure or Failure(cause, is_final=stopped))
+            finish(home, key, batch, failure or Failure(f"the run broke off: {error!r}"))
             raise
         finish(home, key, batch, failure, governed=_governed_assets(plan_context))
 
@@ -64,6 +66,11 @@ def ledger_executor(context: dg.InitExecutorContext) -> dg.Executor:
     create = dg.in_process_executor.executor_creation_fn
     assert create is not None
     return LedgerExecutor(create(context))
+
+
+def _requested_as(run: dg.DagsterRun) -> str | None:
+    """Key of the request that the run answers; None for a re-execution, which has the tags of an ended run."""
+    return None if run.parent_run_id else run.tags.get(KEY_TAG)
 
 
 def _begin(home: Home, key: str | None, batch: str, run_id: str) -> str:
@@ -81,7 +88,8 @@ def _heartbeat(home: Home, key: str) -> Generator[None]:
 
     def beat() -> None:
         while not stop.wait(home.settings.heartbeat_seconds):
-            with home.ledger.write() as connection:
+            # a ledger that is out of reach for a while does not end the run: several beats may be missed
+            with suppress(DBAPIError), home.ledger.write() as connection:
                 run_requests.beat(connection, key)
 
     thread = threading.Thread(target=beat, name="heartbeat", daemon=True)

@@ -1,5 +1,5 @@
 """The sensor that turns arrivals into runs: takes in the inbox, opens batches, submits what is requested, and notices
-silent runs.
+lost runs.
 
 Everything it does is a step that another tick, or another process, could have done: what it leaves unfinished the next
 tick finishes.
@@ -10,11 +10,11 @@ from typing import Any
 
 import dagster as dg
 
-from orchestration_project.governance.outcomes import Failure, finish
+from orchestration_project.dispatch.lost_runs import end_lost_runs
 from orchestration_project.model_output.partitions import BATCHES
 from orchestration_project.stores import arrivals, batches, outbox, run_requests
 from orchestration_project.stores.home import Home, prepared_home
-from orchestration_project.stores.run_requests import KEY_TAG, SILENT_BEATS, RunRequest
+from orchestration_project.stores.run_requests import KEY_TAG, RunRequest
 
 MOST_SUBMISSIONS = 25
 """Runs submitted in one tick; the rest wait for the next, so that a tick stays short."""
@@ -31,8 +31,7 @@ def arrivals_sensor(name: str, job: Any, **arguments: Any) -> dg.SensorDefinitio
         home = prepared_home()
         take_in(home)
         outbox.deliver(home, context.log.info)
-        _end_silent_runs(home, context.instance)
-        _end_unstarted_runs(home, context.instance)
+        end_lost_runs(home, context.instance)
         requests = list(_leased(home))
         if not requests:
             return dg.SkipReason("Nothing waits. Put a file into the inbox, or: orchestrate send TEXT")
@@ -62,29 +61,3 @@ def _leased(home: Home) -> Iterator[RunRequest]:
         if found is None:
             return
         yield found
-
-
-def _end_silent_runs(home: Home, instance: dg.DagsterInstance) -> None:
-    """A run whose process died is marked failed in Dagster and in the ledger, which asks for the next attempt."""
-    with home.ledger.read() as connection:
-        lost = run_requests.silent(connection, SILENT_BEATS * home.settings.heartbeat_seconds)
-    for found in lost:
-        run = instance.get_run_by_id(found.run_id) if found.run_id else None
-        if run is not None and not run.is_finished:
-            instance.report_run_failed(run, f"The run's process is gone: no heartbeat for '{found.key}'.")
-        finish(home, found.key, found.batch, Failure("the run's process is gone"))
-
-
-def _end_unstarted_runs(home: Home, instance: dg.DagsterInstance) -> None:
-    """A submitted run that Dagster ended before it began asks for the next attempt; one that waits in its queue goes on
-    waiting.
-    """
-    with home.ledger.read() as connection:
-        unstarted = run_requests.overdue(connection)
-    for found in unstarted:
-        runs = instance.get_runs(dg.RunsFilter(tags={KEY_TAG: found.key}), limit=1)
-        if runs and runs[0].is_finished:
-            finish(home, found.key, found.batch, Failure(f"run {runs[0].run_id} ended before it began"))
-        elif runs:
-            with home.ledger.write() as connection:
-                run_requests.extend_lease(connection, found.key, home.settings.lease_seconds)
