@@ -17,7 +17,7 @@ up: setup
 	$(BIN)/orchestrate up
 
 test: setup lint
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 lint: setup
 	$(BIN)/ruff check $(SOURCES)

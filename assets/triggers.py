@@ -11,7 +11,6 @@ import dagster as dg
 
 from orchestration_project.core.settings import Settings
 from orchestration_project.dispatch.sensor import arrivals_sensor
-from orchestration_project.model_output import BATCHES
 from orchestration_project.stores.run_requests import WORKFLOW
 
 TIME_ZONE = Settings.from_environment().time_zone
@@ -20,7 +19,6 @@ FAMILIES = ("sentiment", "issue")
 workflow = dg.define_asset_job(
     WORKFLOW,
     selection=dg.AssetSelection.groups("feedback"),
-    partitions_def=BATCHES,
     description="A batch of messages from its arrival to the alert.",
 )
 train = dg.define_asset_job(
@@ -29,7 +27,7 @@ train = dg.define_asset_job(
 train_one = [
     dg.define_asset_job(
         f"train_{family}",
-        selection=dg.AssetSelection.keys(
+        selection=dg.AssetSelection.assets(
             *(f"{family}_{part}" for part in ("labels", "challenger", "evaluation", "champion"))
         ),
         description=f"Train, evaluate and promote the {family} model.",

@@ -27,7 +27,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from orchestration_project.core.contracts import Contract
-from orchestration_project.model_output import BATCHES, governed_asset, model_output
+from orchestration_project.model_output import governed_asset, model_output
 from orchestration_project.performers.cascade import Cascade
 from orchestration_project.performers.decision import Decision
 from orchestration_project.performers.rules import Rules
@@ -56,7 +56,7 @@ def invoice(arrivals: Arrivals) -> pd.DataFrame:
 def purpose(invoice: pd.DataFrame) -> pd.DataFrame:
     return invoice
 
-workflow = dg.define_asset_job("workflow", selection="*", partitions_def=BATCHES)
+workflow = dg.define_asset_job("workflow", selection="*")
 '''
 
 INVOICES = """\

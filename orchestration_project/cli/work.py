@@ -45,7 +45,7 @@ def finish_requested(home: Home) -> None:
 
 def run_requested(home: Home) -> int:
     """Open batches for all that waits, and run every requested run, one after another; returns how many runs."""
-    from orchestration_project.dispatch.lost_runs import end_lost_runs
+    from orchestration_project.dispatch.lost_runs import end_lost_runs, end_run_of
 
     arrivals.register_received(home)
     while batches.open_next(home):
@@ -64,8 +64,9 @@ def run_requested(home: Home) -> int:
                     run_job(home, found.job, {KEY_TAG: found.key, "dagster/partition": found.batch})
                 except JobFailed as failure:
                     note(str(failure))
-                    # without effect if the run said why itself
+                    # both without effect if the run said why itself
                     finish(home, found.key, found.batch, Failure(str(failure)))
+                    end_run_of(instance, found.key, str(failure))
             number += 1
 
 

@@ -34,6 +34,12 @@ def end_lost_runs(home: Home, instance: dg.DagsterInstance) -> None:
     _end_forgotten(home, instance)
 
 
+def end_run_of(instance: dg.DagsterInstance, key: str, message: str) -> None:
+    """Tell Dagster that the run of a request ended, where its process, which is known to be gone, could not."""
+    for run in instance.get_runs(dg.RunsFilter(tags={KEY_TAG: key})):
+        _end_in_dagster(instance, run, message)
+
+
 def _end_silent(home: Home, instance: dg.DagsterInstance) -> None:
     with home.ledger.read() as connection:
         silent = run_requests.silent(connection, _silent_seconds(home))

@@ -9,7 +9,7 @@ import pandera.pandas as pa
 
 from orchestration_project.core.contracts import Contract, empty_frame
 from orchestration_project.dispatch.sensor import arrivals_sensor
-from orchestration_project.model_output import BATCHES, governed_asset, model_output
+from orchestration_project.model_output import governed_asset, model_output
 from orchestration_project.performers.cascade import Cascade
 from orchestration_project.performers.decision import Decision
 from orchestration_project.performers.safe_label import SafeLabel
@@ -79,5 +79,5 @@ def complaint(note: pd.DataFrame, mood: pd.DataFrame) -> pd.DataFrame:
     return found if len(found) else empty_frame(Complaint)
 
 
-workflow = dg.define_asset_job(WORKFLOW, selection=dg.AssetSelection.groups("notes"), partitions_def=BATCHES)
+workflow = dg.define_asset_job(WORKFLOW, selection=dg.AssetSelection.groups("notes"))
 notes_arrived = arrivals_sensor("notes_arrived", workflow, default_status=dg.DefaultSensorStatus.RUNNING)
