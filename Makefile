@@ -8,6 +8,9 @@ BIN := .venv/bin
 SOURCES := orchestration_project assets tests
 DATA := $(if $(ORCHESTRATE_HOME),$(ORCHESTRATE_HOME),$(CURDIR)/home)
 
+# Modules are compiled when they are first imported, which few of them ever are, and the result has to be kept.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo up test lint setup clean lock .env
 
 demo: setup
@@ -32,7 +35,7 @@ setup: .venv/.ready .env
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' \
 		|| { echo "Python 3.11 to 3.14 is needed; $(PYTHON) is $$($(PYTHON) --version). Name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 

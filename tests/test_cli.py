@@ -43,7 +43,8 @@ def test_help_groups_the_verbs() -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_an_example(verb: str) -> None:
-    assert "Example: orchestrate" in run(verb, "--help").output
+    assert f"Example: orchestrate {verb}" in run(verb, "--help").output
+    assert f"orchestrate {verb}" in run("--help").output.split("Examples:")[1]
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -14,7 +14,7 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from orchestration_project.core.settings import PROJECT
 from orchestration_project.definitions import defs
 from orchestration_project.dispatch.executor import ledger_executor
-from orchestration_project.model_output.decorators import GOVERNED
+from orchestration_project.model_output.decorators import GOVERNED, STEP
 from orchestration_project.model_output.partitions import BATCHES
 
 pytestmark = pytest.mark.xdist_group("definitions")
@@ -109,6 +109,9 @@ def test_every_asset_says_what_it_is(graph: AssetGraph) -> None:
         assert node.owners, name
         assert node.kinds, name
         assert node.metadata.get(GOVERNED), name
+        is_decision = name in ("sentiment", "issue")
+        assert node.tags[STEP] == ("model_output" if is_decision else "governed_asset"), name
+        assert ("personal_data" in node.tags) == (name in ("feedback", "summary", "alert")), name
         columns = node.metadata["dagster/column_schema"].columns
         assert all(column.description for column in columns), name
 

@@ -175,6 +175,7 @@ def test_json_type_is_inferred_for_each_slice_and_its_columns_carry_on() -> None
         ('{"a": 1e999}', "1e999 is not a number"),
         ('{"b": [{"a": 1, "a": 2}]}', "the key 'a' stands 2 times"),
         ('{"a": "\\ud800"}', "'\\ud800' is half a character"),
+        ('{"a": "b\\u0000"}', "NUL, which is no character of a text"),
         ('{"\\uDFFF": 1}', "'\\udfff' is half a character"),
         ('{"a": ' + "1" * 5000 + "}", "too long"),
         ('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", "too deep"),

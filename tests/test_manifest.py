@@ -207,3 +207,14 @@ def test_versions_in_use_are_listed_of_one_batch_or_of_all(ledger: Ledger) -> No
     assert everything == [("issue", "b1", 1), ("sentiment", "b2", 1), ("index", "", 1), ("sentiment", "b1", 2)]
     assert of_one == [("issue", 1), ("sentiment", 2)]
     assert of_project == ["index"]
+
+
+def test_first_asset_of_a_batch_stays_the_first_whatever_is_published_again(ledger: Ledger) -> None:
+    with ledger.read() as connection:
+        assert manifest.first_published(connection, "b1") is None
+    publish(ledger, "sentiment", "b2")
+    publish(ledger, "feedback", "b1")
+    publish(ledger, "alert", "b1")
+    publish(ledger, "feedback", "b1", replaces=1)
+    with ledger.read() as connection:
+        assert manifest.first_published(connection, "b1") == "feedback"

@@ -97,7 +97,7 @@ def test_a_champion_without_threshold_accepts_nothing_and_still_answers(home: Ho
 def test_without_a_champion_the_step_says_what_to_run_and_publishes_nothing(home: Home) -> None:
     batch = send(home, [{"text": "No box."}])
     result = run(home, feedback, sentiment, batch=batch)
-    assert "Run: orchestrate train --model sentiment" in failure(result)
+    assert "in use; run: orchestrate train" in failure(result)
     with pytest.raises(AssertionError, match="never published"):
         rows_of(home, "sentiment", batch)
 

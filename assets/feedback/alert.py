@@ -12,6 +12,7 @@ import pandera.pandas as pa
 import sqlalchemy as sa
 
 from assets.feedback.alert_table import INPUTS, read_table
+from assets.feedback.feedback import PERSONAL
 from assets.feedback.issue import CASCADE, possible_labels
 from orchestration_project.core.contracts import Contract, UtcTime, empty_frame
 from orchestration_project.model_output import Batch, governed_asset
@@ -81,6 +82,7 @@ def check_labels(labels: Sequence[str]) -> None:
     group_name="feedback",
     kinds={"duckdb", "csv"},
     owners=["team:executives"],
+    tags=PERSONAL,
 )
 def alert(
     summary: pd.DataFrame, route: pd.DataFrame, warehouse: duckdb.DuckDBPyConnection, batch: Batch, home: Home

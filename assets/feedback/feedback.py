@@ -21,6 +21,10 @@ ALIASES = {
 """Column → other names it is accepted under. Any other column is drift and halts the batch."""
 
 
+PERSONAL = {"personal_data": "yes"}
+"""Tag of an asset whose rows hold what customers wrote."""
+
+
 class Feedback(Contract):
     """One message of a customer."""
 
@@ -82,7 +86,7 @@ def parse_times(values: pd.Series) -> pd.Series:
     return times.astype("datetime64[us, UTC]")
 
 
-@governed_asset(contract=Feedback, group_name="feedback", owners=["team:customer-care"])
+@governed_asset(contract=Feedback, group_name="feedback", owners=["team:customer-care"], tags=PERSONAL)
 def feedback(arrivals: Arrivals) -> pd.DataFrame:
     """Every message that came in with the batch, once."""
     frame = with_own_names(arrivals.rows)

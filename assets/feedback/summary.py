@@ -14,6 +14,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from assets.feedback.alert_table import window_hours
+from assets.feedback.feedback import PERSONAL
 from assets.feedback.quotes import quotes
 from assets.feedback.themes import themes
 from orchestration_project.core.contracts import Contract, UtcTime, empty_frame, records
@@ -117,7 +118,7 @@ ORDER BY route.issue, route.received_at, route.message_id
 """
 
 
-@governed_asset(contract=Summary, group_name="feedback", kinds={"duckdb"}, owners=["team:customer-care"])
+@governed_asset(contract=Summary, group_name="feedback", kinds={"duckdb"}, owners=["team:customer-care"], tags=PERSONAL)
 def summary(route: pd.DataFrame, warehouse: duckdb.DuckDBPyConnection, batch: Batch, home: Home) -> pd.DataFrame:
     """What unhappy customers write about, how much, and what is unusual."""
     if route.empty:

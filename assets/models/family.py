@@ -3,7 +3,6 @@ labels.
 """
 
 import hashlib
-import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,17 +13,16 @@ import pandas as pd
 import pandera.pandas as pa
 import sqlalchemy as sa
 
+from assets.models.evaluation import Evaluation, evaluate
 from orchestration_project.core.contracts import Contract
-from orchestration_project.core.statistics import (
-    acceptance_threshold,
-    classification_scores,
-    expected_calibration_error,
-)
+from orchestration_project.core.errors import FileRefused, Refused
+from orchestration_project.core.statistics import acceptance_threshold
 from orchestration_project.governance import audit
 from orchestration_project.model_output import Result, governed_asset
 from orchestration_project.performers.rules import Rules
 from orchestration_project.stores import batches, champions
 from orchestration_project.stores.champions import Champion
+from orchestration_project.stores.files import publish_file, temporary_beside
 from orchestration_project.stores.home import Home
 
 CODE_VERSION = "1"
@@ -56,20 +54,6 @@ class Challenger(Contract):
     rules: str = pa.Field(description="JSON: how right each rule of the family is on the labels.")
 
 
-class Evaluation(Contract):
-    """How good the challenger is on the holdout, per class and over all."""
-
-    label: str = pa.Field(unique=True, description="Class, or 'all'.")
-    precision: float = pa.Field(ge=0, le=1, nullable=True, description="Precision; of 'all' the macro mean.")
-    recall: float = pa.Field(ge=0, le=1, nullable=True, description="Recall; of 'all' the macro mean.")
-    f1: float = pa.Field(ge=0, le=1, nullable=True, description="F1; of 'all' the macro mean.")
-    n: int = pa.Field(ge=0, description="Labelled messages of the class.")
-    accuracy: float = pa.Field(ge=0, le=1, nullable=True, description="Share of right answers; only of 'all'.")
-    ece: float = pa.Field(ge=0, le=1, nullable=True, description="Expected calibration error; only of 'all'.")
-    accepted_share: float = pa.Field(ge=0, le=1, nullable=True, description="Share accepted; only of 'all'.")
-    accepted_error: float = pa.Field(ge=0, le=1, nullable=True, description="Error among accepted; only of 'all'.")
-
-
 class InUse(Contract):
     """The version in use after this step, and why: one row."""
 
@@ -87,9 +71,15 @@ def is_holdout(message_id: str) -> bool:
 
 def read_labels(file: Path, column: str) -> pd.DataFrame:
     """Rows of `Labels` from a CSV with message_id, text and the given label column; rows without a label are left
-    out.
+    out. FileRefused for a file that is not there or lacks a column.
     """
-    frame = pd.read_csv(file, dtype="str", keep_default_na=False)[["message_id", "text", column]]
+    wanted = ["message_id", "text", column]
+    try:
+        frame = pd.read_csv(file, dtype="str", keep_default_na=False, usecols=wanted)[wanted]
+    except FileNotFoundError as error:
+        raise FileRefused(f"There is no label file {file}. Put it there, or name another in the family.") from error
+    except ValueError as error:
+        raise FileRefused(f"{file} is no label file ({error}). Give it the columns {', '.join(wanted)}.") from error
     frame = frame.rename(columns={column: "label"})
     frame = frame[frame["label"] != ""].reset_index(drop=True)
     return frame.assign(is_holdout=frame["message_id"].map(is_holdout).astype("bool"))
@@ -99,9 +89,10 @@ def version_of(labels: pd.DataFrame, *choices: object) -> str:
     """Version digest of what these labels train: the same labels, choices, code and libraries give the same version."""
     import joblib
     import numpy
+    import scipy
     import sklearn
 
-    libraries = [module.__version__ for module in (joblib, numpy, sklearn)]
+    libraries = [module.__version__ for module in (joblib, numpy, scipy, sklearn)]
     content = labels.sort_values("message_id").to_json(orient="values")
     return hashlib.sha256(json.dumps([CODE_VERSION, libraries, choices, content]).encode()).hexdigest()[:12]
 
@@ -153,19 +144,26 @@ def model_family(
 
 
 def train_challenger(family: str, labels: pd.DataFrame, home: Home, rules: Rules | None) -> Result:
-    """Train on the labels that are not held out, choose the acceptance threshold out of fold, register the version."""
+    """Train on the labels that are not held out, choose the acceptance threshold out of fold, register the version.
+
+    Refused when no label is held out. The order of the labels makes no difference.
+    """
     from orchestration_project.performers.text_classifier import train
     from orchestration_project.stores.registry import Registry
 
+    if not labels["is_holdout"].any():
+        raise Refused(f"None of the {len(labels)} labels of {family} is held out to evaluate on. Label more messages.")
     target_error = home.settings.target_error
-    seen = labels[~labels["is_holdout"]]
+    seen = labels[~labels["is_holdout"]].sort_values("message_id")
     training = train(seen["text"].tolist(), seen["label"].tolist())
     out_of_fold = training.out_of_fold
     right = (out_of_fold["label"] == out_of_fold["answer"]).to_numpy()
     threshold = acceptance_threshold(out_of_fold["confidence"].to_numpy(), right, target_error)
     version = version_of(labels, target_error, rules.read().digest if rules else None)
-    artifact = home.artifacts / family / f"{version}.joblib"
-    sha256 = training.classifier.save(artifact)
+    draft = temporary_beside(home.artifacts / family / version)
+    sha256 = training.classifier.save(draft)
+    artifact = draft.with_name(f"{version}-{sha256[:8]}.joblib")  # another machine rounds otherwise: another file
+    publish_file(draft, artifact)
     measured = rules.measure(seen, seen["label"], target_error) if rules else {}
     registered = Registry(home.registry_url, home.artifacts).add(
         family,
@@ -197,31 +195,6 @@ def train_challenger(family: str, labels: pd.DataFrame, home: Home, rules: Rules
     return Result(pd.DataFrame([row]), facts)
 
 
-def evaluate(challenger: "pd.Series[Any]", labels: pd.DataFrame, home: Home) -> Result:
-    """Score a challenger on the held-out labels."""
-    from orchestration_project.performers.text_classifier import load
-
-    held = labels[labels["is_holdout"]].reset_index(drop=True)
-    answers = load(home.root / challenger["path"], challenger["sha256"]).predict(held["text"].tolist())
-    right = (answers["label"] == held["label"]).to_numpy()
-    accepted = (answers["confidence"] >= challenger["threshold"]).to_numpy()
-    scores = classification_scores(held["label"].tolist(), answers["label"].tolist())
-    rows = pd.DataFrame([{"label": label, **found} for label, found in scores["per_class"].items()])
-    overall: dict[str, Any] = {
-        "label": "all",
-        **{name: float(rows[name].mean()) for name in ("precision", "recall", "f1")},
-        "n": scores["n"],
-        "accuracy": scores["accuracy"],
-        "ece": expected_calibration_error(answers["confidence"].to_numpy(), right),
-        "accepted_share": float(accepted.mean()),
-        "accepted_error": float((~right[accepted]).mean()) if accepted.any() else float("nan"),
-    }
-    frame = pd.concat([rows, pd.DataFrame([overall])], ignore_index=True)
-    shown = {name: round(float(value), 4) for name, value in overall.items() if name != "label" and value == value}
-    plot = dg.MetadataValue.md(confusion_plot(held["label"].tolist(), answers["label"].tolist()))
-    return Result(frame[list(Evaluation.to_schema().columns)], {**shown, "confusion": plot})
-
-
 def choose_champion(
     challenger: "pd.Series[Any]",
     evaluation: pd.DataFrame,
@@ -238,7 +211,9 @@ def choose_champion(
     with home.ledger.read() as connection:
         incumbent = champions.champion(connection, challenger["family"])
     overall = evaluation[evaluation["label"] == "all"].iloc[0]
-    metrics = {name: float(overall[name]) for name in overall.index if name != "label" and pd.notna(overall[name])}
+    in_use = float(overall["f1_in_use"])
+    figures = overall.drop(["label", "f1_in_use"]).dropna()
+    metrics = {str(name): float(value) for name, value in figures.items()}
     threshold = challenger["threshold"]
     candidate = Champion(
         family=challenger["family"],
@@ -250,7 +225,7 @@ def choose_champion(
         metrics={"macro_f1": metrics.pop("f1"), **metrics},
         rules=json.loads(challenger["rules"]),
     )
-    reason, is_new = _verdict(candidate, incumbent)
+    reason, is_new = _verdict(candidate, incumbent, in_use)
     if is_new:
         if before_promotion is not None:
             before_promotion(candidate.labels)
@@ -273,31 +248,17 @@ def record_promotion(connection: sa.Connection, rows: Sequence[Mapping[str, Any]
             audit.append(connection, "promoted", f"{new.family}/{new.version}", detail)
 
 
-def confusion_plot(truth: Sequence[str], answer: Sequence[str]) -> str:
-    """The confusion matrix as a picture in Markdown (PNG, base64)."""
-    import base64
-
-    from matplotlib.figure import Figure
-    from sklearn.metrics import ConfusionMatrixDisplay
-
-    labels = sorted({*truth, *answer})
-    size = 2.5 + 0.5 * len(labels)
-    figure = Figure(figsize=(size, size), layout="constrained")
-    axes = figure.add_subplot()
-    ConfusionMatrixDisplay.from_predictions(
-        truth, answer, labels=labels, ax=axes, cmap="Blues", colorbar=False, xticks_rotation="vertical"
-    )
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=80)
-    return f"![confusion matrix](data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()})"
-
-
-def _verdict(candidate: Champion, incumbent: Champion | None) -> tuple[str, bool]:
+def _verdict(candidate: Champion, incumbent: Champion | None, in_use: float) -> tuple[str, bool]:
+    """Why the candidate is promoted or not, and whether it is; `in_use` is the incumbent's macro-F1 on the same
+    holdout, or nan.
+    """
     if incumbent is None:
         return "the first version of its family", True
-    if incumbent.version == candidate.version:
+    if (incumbent.version, incumbent.sha256) == (candidate.version, candidate.sha256):
         return "the same labels and code gave the version in use", False
-    new, old = candidate.metrics["macro_f1"], incumbent.metrics["macro_f1"]
-    if new < old:
-        return f"macro-F1 on the holdout is {new:.3f}, that of the version in use {old:.3f}", False
-    return f"macro-F1 on the holdout is {new:.3f}, before {old:.3f}", True
+    if pd.isna(in_use):
+        return f"the file of the version in use, {incumbent.version}, is lost or changed", True
+    new = candidate.metrics["macro_f1"]
+    if new < in_use:
+        return f"macro-F1 on the holdout is {new:.3f}, that of the version in use {in_use:.3f}", False
+    return f"macro-F1 on the holdout is {new:.3f}, that of the version before {in_use:.3f}", True

@@ -4,6 +4,7 @@ server.
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,8 @@ import time
 from contextlib import AbstractContextManager, suppress
 from typing import IO, TYPE_CHECKING
 
-from orchestration_project.core.errors import OrchestrationError
+from orchestration_project.cli.printing import ERR
+from orchestration_project.core.errors import OrchestrationError, UnknownName, did_you_mean
 from orchestration_project.core.settings import PROJECT
 from orchestration_project.stores.home import Home
 
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 LOCATION = "orchestration_project.definitions"
+
+POLL_SECONDS = 0.2
+
+_STEP_STARTED = re.compile(r'Started execution of step "(.+)"')
+_NO_SUCH_JOB = re.compile(r"Job .* not found in repository .* Found \[(.*)\]")
 
 GRACE_SECONDS = 10.0
 """How long a process that was interrupted may take to end by itself."""
@@ -28,25 +35,32 @@ class JobFailed(OrchestrationError):
     """A job of Dagster's ended without success; its output is in a file."""
 
 
-def run_job(home: Home, job: str, tags: dict[str, str] | None = None) -> None:
-    """Run a job in a process of its own and wait for it; JobFailed names the file that holds its output.
+def run_job(home: Home, job: str, what: str, tags: dict[str, str] | None = None) -> None:
+    """Run a job in a process of its own and wait for it, showing `what` and the step that it is at.
 
-    When this process is interrupted, so is the job, which records it.
+    JobFailed names the file that holds its output; UnknownName for a job that there is not. When this process is
+    interrupted, so is the job, which records it.
     """
     command = ["job", "execute", "-m", LOCATION, "-j", job]
     if tags:
         command += ["--tags", json.dumps(tags)]
     log = home.root / "logs" / f"{job}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
+    with log.open("wb") as output, log.open(errors="replace") as written, ERR.status(what) as shown:
         process = _start(home, command, output)
         try:
-            status = process.wait()
+            while (status := _ended(process)) is None:
+                for step in _STEP_STARTED.findall(written.read()):
+                    shown.update(f"{what}: {step}")
         except KeyboardInterrupt:
             stop(process)
             raise
-    if status != 0:
-        raise JobFailed(f"The job '{job}' failed (exit status {status}). Its output: {log}")
+    if status == 0:
+        return
+    if found := _NO_SUCH_JOB.search(log.read_text(errors="replace")):
+        known = found[1].replace("'", "").split(", ")
+        raise UnknownName(f"There is no job '{job}'.{did_you_mean(job, known)}")
+    raise JobFailed(f"The job '{job}' failed (exit status {status}). Its output: {log}")
 
 
 def instance_of(home: Home) -> "AbstractContextManager[DagsterInstance]":
@@ -73,6 +87,14 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
             time.sleep(0.05)
     _signal(process, signal.SIGKILL)
     process.wait()
+
+
+def _ended(process: "subprocess.Popen[bytes]") -> int | None:
+    """The exit status of a process that ends within a moment; None for one that goes on."""
+    try:
+        return process.wait(POLL_SECONDS)
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def _start(home: Home, command: list[str], output: IO[bytes] | None = None) -> "subprocess.Popen[bytes]":

@@ -9,7 +9,9 @@ from orchestration_project.core.errors import Refused
 
 
 def status(as_json: AsJson = False) -> None:
-    """Where each message is: every one is counted once, so that the numbers add up to what was sent.
+    """Where each message is.
+
+    Every one is counted once, so that the numbers add up to what was sent.
 
     Example: orchestrate status --json
     """
@@ -55,7 +57,9 @@ def explain(
     message_id: Annotated[str, typer.Argument(metavar="MESSAGE_ID", help="As in the tables and alerts.")],
     as_json: AsJson = False,
 ) -> None:
-    """A message's whole story: what came in, who decided what, how surely and why, what was alerted.
+    """A message's whole story.
+
+    What came in, who decided what, how surely and why, what was alerted.
 
     Example: orchestrate explain F0062
     """
@@ -83,7 +87,9 @@ def sql(
     query: Annotated[str | None, typer.Argument(metavar="[QUERY]", help="One SELECT; without it, the tables.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask the asset tables with SQL (DuckDB): one view for each asset, current rows of all batches.
+    """Ask the asset tables with SQL.
+
+    DuckDB's, with one view for each asset over the current rows of all batches. One SELECT; nothing can be changed.
 
     Example: orchestrate sql "SELECT label, count(*) FROM sentiment GROUP BY ALL"
     """

@@ -34,6 +34,18 @@ app.command(rich_help_panel=LOOK)(looking.sql)
 app.command(rich_help_panel=LOOK)(looking.where)
 
 
+EXAMPLE = "Example: "
+
+
+def examples() -> list[str]:
+    """The example of each verb, as its help gives it."""
+    texts = [command.callback.__doc__ or "" for command in app.registered_commands if command.callback]
+    return [line.strip().removeprefix(EXAMPLE) for text in texts for line in text.splitlines() if EXAMPLE in line]
+
+
+app.info.epilog = "\n\n".join(["Examples:", *examples()])
+
+
 def main() -> None:
     """Run the command line; what the project refuses is one sentence on standard error, never a traceback."""
     try:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestration_project.cli.printing import (
-    ERR,
     AsJson,
     complain,
     note,
@@ -33,8 +32,9 @@ METRICS = ("accuracy", "macro_f1", "ece", "accepted_share", "accepted_error", "n
 def train(
     model: Annotated[str | None, typer.Option("--model", help="Only this model.")] = None, as_json: AsJson = False
 ) -> None:
-    """Train the models on their labels, evaluate them on labels they never saw, and put them in use if they are no
-    worse.
+    """Train the models on their labels and put them in use if they are no worse.
+
+    Each is evaluated on labels that it never saw. What was set aside for want of a model is then done.
 
     Example: orchestrate train --model sentiment
     """
@@ -49,13 +49,19 @@ def train(
             [{"model": one.family, "version": one.version, "threshold": one.threshold, **one.metrics} for one in found]
         )
     else:
-        say_table(("model", "version", "threshold", *METRICS), [_evaluation_row(champion) for champion in found])
+        evaluations = [_evaluation(champion) for champion in found]
+        names = ("version", "threshold", *METRICS)
+        say_table(
+            ("", *(champion.family for champion in found)),
+            [(name, *(shown[name] for shown in evaluations)) for name in names],
+        )
     run_requested(home)
 
 
 def demo() -> None:
-    """Run the whole workflow once on the sample messages: train what is missing, send, print the alerts. Again, it
-    changes nothing.
+    """Run the whole workflow once on the sample messages.
+
+    Trains what is missing, sends the samples, prints the alerts. Run again, it changes nothing.
 
     Example: orchestrate demo
     """
@@ -79,7 +85,9 @@ def demo() -> None:
 
 
 def up() -> None:
-    """Start Dagster's UI with its daemon, sensors and schedules; Ctrl-C stops everything.
+    """Start Dagster's UI with its daemon, sensors and schedules.
+
+    Ctrl-C stops everything; what was taken in is kept.
 
     Example: orchestrate up
     """
@@ -120,8 +128,7 @@ def _let_every_stop_be_an_interrupt() -> None:
 def _train(home: "Home", model: str | None) -> None:
     from orchestration_project.cli.dagster_commands import run_job
 
-    with ERR.status(f"Training {model or 'every model'} (some seconds each)"):
-        run_job(home, f"train_{model}" if model else "train")
+    run_job(home, f"train_{model}" if model else "train", f"Training {model or 'every model'} (some seconds each)")
     note(f"In use: {', '.join(f'{champion.family} {champion.version}' for champion in _in_use(home))}")
 
 
@@ -149,10 +156,12 @@ def _in_use(home: "Home") -> "list[Champion]":
         return in_use(connection)
 
 
-def _evaluation_row(champion: "Champion") -> list[object]:
-    metrics = [champion.metrics.get(name) for name in METRICS]
-    shown = ["" if value is None else f"{value:.3f}".rstrip("0").rstrip(".") for value in metrics]
-    return [champion.family, champion.version, "none" if champion.threshold is None else champion.threshold, *shown]
+def _evaluation(champion: "Champion") -> dict[str, object]:
+    """What the version in use is, and how it did on the holdout, as the table shows it."""
+    metrics = {name: champion.metrics.get(name) for name in METRICS}
+    shown = {name: "" if value is None else f"{value:.3f}".rstrip("0").rstrip(".") for name, value in metrics.items()}
+    threshold = "none: accepts nothing" if champion.threshold is None else champion.threshold
+    return {"version": champion.version, "threshold": threshold, **shown}
 
 
 def _refuse_taken_port(port: int) -> None:

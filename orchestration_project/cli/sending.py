@@ -23,7 +23,7 @@ def send(
 ) -> None:
     """Hand in a message or files of messages, and wait for what becomes of them.
 
-    Example: orchestrate send "The courier left my box in the rain." · orchestrate send feedback.csv
+    Example: orchestrate send "The courier left my box in the rain."
     """
     from orchestration_project.cli.work import finish_batches
     from orchestration_project.stores import batches

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from orchestration_project.cli.dagster_commands import JobFailed, instance_of, run_job
-from orchestration_project.cli.printing import ERR, note
+from orchestration_project.cli.dagster_commands import POLL_SECONDS, JobFailed, instance_of, run_job
+from orchestration_project.cli.printing import note
 from orchestration_project.core.errors import Refused
 from orchestration_project.governance.outcomes import Failure, finish
 from orchestration_project.stores import arrivals, batches, run_requests
@@ -16,8 +16,6 @@ from orchestration_project.stores.run_requests import KEY_TAG
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
-
-POLL_SECONDS = 0.2
 
 T = TypeVar("T")
 
@@ -59,14 +57,14 @@ def run_requested(home: Home) -> int:
             if found is None:
                 return number
             instance.add_dynamic_partitions("batch", [found.batch])
-            with ERR.status(f"Batch {found.batch}: {found.job}, attempt {found.attempt}"):
-                try:
-                    run_job(home, found.job, {KEY_TAG: found.key, "dagster/partition": found.batch})
-                except JobFailed as failure:
-                    note(str(failure))
-                    # both without effect if the run said why itself
-                    finish(home, found.key, found.batch, Failure(str(failure)))
-                    end_run_of(instance, found.key, str(failure))
+            what = f"Batch {found.batch}, attempt {found.attempt}"
+            try:
+                run_job(home, found.job, what, {KEY_TAG: found.key, "dagster/partition": found.batch})
+            except JobFailed as failure:
+                note(str(failure))
+                # both without effect if the run said why itself
+                finish(home, found.key, found.batch, Failure(str(failure)))
+                end_run_of(instance, found.key, str(failure))
             number += 1
 
 

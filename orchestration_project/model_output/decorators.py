@@ -29,6 +29,9 @@ HOME = "home"
 GOVERNED = "orchestrate/contract"
 """Metadata key that marks a governed asset; its value is the contract's name."""
 
+STEP = "orchestrate/step"
+"""Tag that says what kind of step an asset is: `governed_asset` or `model_output`; the catalog filters by it."""
+
 
 def governed_asset(
     *,
@@ -101,6 +104,7 @@ def _asset(
         "dagster/column_schema": column_schema(step.contract),
         **arguments.pop("metadata", {}),
     }
+    tags = {STEP: "governed_asset" if step.cascade is None else "model_output", **arguments.pop("tags", {})}
     if step.cascade is not None:
         metadata["cascade"] = " → ".join(p.name for p in (*step.cascade.performers, step.cascade.safe_state))
     arguments.setdefault("description", inspect.getdoc(step.function))
@@ -117,6 +121,7 @@ def _asset(
         required_resource_keys={HOME},
         output_required=step.output_required,
         metadata=metadata,
+        tags=tags,
         **arguments,
     )(body)
 

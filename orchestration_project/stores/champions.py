@@ -60,7 +60,7 @@ def require_champion(connection: sa.Connection, family: str) -> Champion:
     """The family's version in use, or NoChampion with the command that makes one."""
     found = champion(connection, family)
     if found is None:
-        raise NoChampion(f"The model '{family}' has no version in use. Run: orchestrate train --model {family}")
+        raise NoChampion(f"The model '{family}' has no version in use; run: orchestrate train")
     return found
 
 

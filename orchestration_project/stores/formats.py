@@ -183,6 +183,8 @@ def _read_object(path: Path, lines: _Lines, columns: dict[str, None]) -> dict[st
         for key, value in found.items():
             if isinstance(value, (dict, list)):
                 found[key] = _json(value)
+        if "\\u0000" in text and any(isinstance(value, str) and "\0" in value for value in found.values()):
+            raise _Unreadable("\\u0000 is NUL, which is no character of a text. Leave it out.")
     except json.JSONDecodeError as error:
         raise _Unreadable(f"not JSON: {error.msg} at character {error.pos + 1}. Write one {{...}} a line.") from error
     except UnicodeEncodeError as error:

@@ -27,6 +27,8 @@ _DAGSTER_YAML = """\
 # Written by the project. Settings of Dagster itself: https://docs.dagster.io/deployment/oss/dagster-yaml
 telemetry:
   enabled: false
+nux:
+  enabled: false
 concurrency:
   runs:
     max_concurrent_runs: 2
@@ -83,11 +85,11 @@ class Home:
 
     @property
     def ledger_url(self) -> str:
-        return self.settings.ledger_url or f"sqlite:///{self.root / 'ledger.db'}"
+        return self.settings.ledger_url or self._database("ledger.db")
 
     @property
     def registry_url(self) -> str:
-        return self.settings.registry_url or f"sqlite:///{self.root / 'registry.db'}"
+        return self.settings.registry_url or self._database("registry.db")
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -121,6 +123,11 @@ class Home:
     def below(self, path: Path) -> str:
         """A path as the ledger stores it: relative to the home, so that the folder may be moved."""
         return os.fspath(path.relative_to(self.root))
+
+    def _database(self, name: str) -> str:
+        """URL of a database in the home, whatever the folder is called: `?` and `%41` mean something else in a URL."""
+        path = os.fspath(self.root / name).replace("%", "%25").replace("?", "%3F")
+        return f"sqlite:///{path}"
 
 
 def current_home() -> Home:

@@ -46,6 +46,14 @@ def all_current(connection: sa.Connection, partition: str | None = None) -> list
     return [Version(*row) for row in connection.execute(query)]
 
 
+def first_published(connection: sa.Connection, partition: str) -> str | None:
+    """The asset that was published first in a partition, whatever was published again: of a batch the one that took its
+    messages in. None when nothing was published yet.
+    """
+    query = sa.select(MANIFEST.c.asset).where(MANIFEST.c.partition == partition).order_by(MANIFEST.c.published_at)
+    return connection.execute(query.limit(1)).scalar()
+
+
 def publish(
     connection: sa.Connection,
     *,

@@ -15,8 +15,7 @@ DECISION_FIELDS = ("label", "confidence", "accepted", "decided_by", "performer",
 
 
 def story_of(home: Home, message_id: str) -> dict[str, Any]:
-    """A message's story as JSON values: message, decisions, records (rows of other assets), quarantined, alerts
-    (titles).
+    """A message's story: message, decisions, records (rows of other assets), quarantined, alerts (titles).
 
     UnknownName, with the nearest known id, when no message has this id.
     """
@@ -26,6 +25,7 @@ def story_of(home: Home, message_id: str) -> dict[str, Any]:
             known = connection.execute(sa.select(CLAIMS.c.message_id).limit(10_000)).scalars()
             raise UnknownName(f"No message has the id '{message_id}'.{did_you_mean(message_id, known)}")
         current = manifest.all_current(connection, batch)
+        source = manifest.first_published(connection, batch)
         refused = quarantine.refusals_of(connection, message_id)
         notices = [
             notice for notice in outbox.recorded(connection) if message_id in notice["facts"].get("message_ids", ())
@@ -38,10 +38,10 @@ def story_of(home: Home, message_id: str) -> dict[str, Any]:
             if {"decided_by", "performer"} <= row.keys():
                 fields = {name: row[name] for name in DECISION_FIELDS}
                 decisions.append({"asset": version.asset, **fields, "batch": batch, "run_id": version.run_id})
-            elif version.inputs:
-                records.append({"asset": version.asset, **row})
-            else:
+            elif version.asset == source:
                 message = row
+            else:
+                records.append({"asset": version.asset, **row})
     return {
         "message": {**message, "batch": batch},
         "decisions": decisions,

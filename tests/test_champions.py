@@ -1,0 +1,102 @@
+"""The version in use of each model family, as the ledger records it, on both databases."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestration_project.core.errors import NoChampion
+from orchestration_project.stores import champions
+from orchestration_project.stores.champions import Champion
+from orchestration_project.stores.ledger import Ledger
+from orchestration_project.stores.schema import CHAMPIONS
+
+MOOD = Champion(
+    family="mood",
+    version="v1",
+    path="registry/mood/v1.joblib",
+    sha256="abc",
+    threshold=0.7,
+    labels=("cross", "glad"),
+    metrics={"macro_f1": 0.8, "n": 20},
+    rules={"digest": "d", "threshold": None, "rules": {"shouts": {"asked": 20, "right": 19, "confidence": 0.78}}},
+)
+
+
+def promote(ledger: Ledger, new: Champion = MOOD, **changed: Any) -> Champion:
+    new = replace(new, **changed)
+    with ledger.write() as connection:
+        champions.promote(connection, new)
+    return new
+
+
+def in_use(ledger: Ledger) -> list[Champion]:
+    with ledger.read() as connection:
+        return champions.in_use(connection)
+
+
+def test_promoted_version_is_in_use_with_all_that_was_recorded(ledger: Ledger) -> None:
+    promote(ledger)
+    with ledger.read() as connection:
+        assert champions.champion(connection, "mood") == MOOD
+        assert champions.require_champion(connection, "mood") == MOOD
+
+
+def test_version_that_accepts_nothing_has_no_threshold(ledger: Ledger) -> None:
+    assert in_use(ledger) == []
+    unsure = promote(ledger, threshold=None, rules={})
+    assert in_use(ledger) == [unsure]
+    assert in_use(ledger)[0].threshold is None
+
+
+def test_family_without_a_version_names_the_command_that_makes_one(ledger: Ledger) -> None:
+    promote(ledger)
+    with ledger.read() as connection:
+        assert champions.champion(connection, "topic") is None
+        with pytest.raises(NoChampion) as refusal:
+            champions.require_champion(connection, "topic")
+    assert str(refusal.value) == "The model 'topic' has no version in use; run: orchestrate train"
+
+
+def test_latest_promotion_counts_and_earlier_ones_stay_recorded(ledger: Ledger) -> None:
+    promote(ledger, version="v1")
+    promote(ledger, version="v2")
+    back = promote(ledger, version="v1", threshold=0.9)
+    assert in_use(ledger) == [back]
+    with ledger.read() as connection:
+        rows = connection.execute(sa.select(CHAMPIONS.c.revision, CHAMPIONS.c.version).order_by(CHAMPIONS.c.revision))
+        assert [tuple(row) for row in rows] == [(1, "v1"), (2, "v2"), (3, "v1")]
+
+
+def test_families_are_listed_by_name_and_do_not_touch_each_other(ledger: Ledger) -> None:
+    promote(ledger, family="topic")
+    promote(ledger, family="mood", version="v7")
+    promote(ledger, family="topic", version="v2")
+    assert [(found.family, found.version) for found in in_use(ledger)] == [("mood", "v7"), ("topic", "v2")]
+
+
+def test_promotion_of_a_transaction_that_failed_changes_nothing(ledger: Ledger) -> None:
+    promote(ledger)
+    with pytest.raises(OSError, match="no space"), ledger.write() as connection:
+        champions.promote(connection, replace(MOOD, version="v2"))
+        raise OSError("no space left")
+    assert in_use(ledger) == [MOOD]
+
+
+metrics = st.dictionaries(st.text(max_size=5), st.floats(allow_nan=False) | st.integers(), max_size=3)
+
+
+@given(
+    threshold=st.none() | st.floats(0, 1),
+    labels=st.lists(st.text(max_size=5), max_size=4).map(tuple),
+    metrics=metrics,
+    rules=st.dictionaries(st.text(max_size=5), metrics, max_size=2),
+)
+def test_record_survives_its_json(
+    threshold: float | None, labels: tuple[str, ...], metrics: dict[str, Any], rules: dict[str, Any]
+) -> None:
+    champion = replace(MOOD, threshold=threshold, labels=labels, metrics=metrics, rules=rules)
+    assert Champion.from_json(champion.to_json()) == champion

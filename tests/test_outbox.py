@@ -1,0 +1,127 @@
+"""Notices to people: recorded once, delivered at least once, on both databases."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import pytest
+
+from orchestration_project.core.errors import Conflict
+from orchestration_project.stores import outbox
+from orchestration_project.stores.home import Home
+from orchestration_project.stores.ledger import Ledger, now
+from orchestration_project.stores.outbox import Notice
+
+FIRE = Notice("fire/1", "Fire", "- In the kitchen", {"volume": 3, "message_ids": ["m1", "ü"], "change": None})
+
+
+def record(ledger: Ledger, *notices: Notice, asset: str = "alert", partition: str = "b1") -> None:
+    with ledger.write() as connection:
+        outbox.record(connection, asset=asset, partition=partition, notices=notices)
+
+
+def recorded(ledger: Ledger) -> list[dict[str, Any]]:
+    with ledger.read() as connection:
+        return outbox.recorded(connection)
+
+
+def keys(ledger: Ledger) -> list[str]:
+    return [notice["key"] for notice in recorded(ledger)]
+
+
+def files(home: Home) -> dict[str, str]:
+    return {path.name: path.read_text(encoding="utf-8") for path in sorted(home.notices.iterdir())}
+
+
+def test_recorded_notice_says_all_of_it_and_waits(ledger: Ledger) -> None:
+    before = now()
+    record(ledger, FIRE)
+    (notice,) = recorded(ledger)
+    assert before <= notice.pop("recorded_at") <= now()
+    named = {"asset": "alert", "batch": "b1", "delivered_at": None}
+    assert notice == {"key": "fire/1", "title": "Fire", "body": "- In the kitchen", "facts": FIRE.facts, **named}
+
+
+def test_same_key_of_the_same_asset_and_batch_stays_as_it_was(ledger: Ledger) -> None:
+    record(ledger, FIRE)
+    record(ledger, Notice("fire/1", "Another title", "Another body"), Notice("flood", "Flood", ""))
+    assert [(notice["key"], notice["title"]) for notice in recorded(ledger)] == [("fire/1", "Fire"), ("flood", "Flood")]
+
+
+@pytest.mark.parametrize(("asset", "partition"), [("alert", "b2"), ("digest", "b1"), ("digest", "")])
+def test_key_that_another_asset_or_batch_recorded_is_a_conflict_without_effect(
+    ledger: Ledger, asset: str, partition: str
+) -> None:
+    record(ledger, FIRE)
+    with pytest.raises(Conflict, match="'fire/1' was recorded by another run"):
+        record(ledger, Notice("flood", "Flood", ""), FIRE, asset=asset, partition=partition)
+    assert keys(ledger) == ["fire/1"]
+
+
+def test_of_two_that_record_one_key_at_once_one_does_and_the_other_meets_a_conflict(ledger: Ledger) -> None:
+    barrier = Barrier(2)
+
+    def write(partition: str) -> str:
+        barrier.wait()
+        try:
+            record(ledger, FIRE, partition=partition)
+        except Conflict:
+            return "conflict"
+        return partition
+
+    with ThreadPoolExecutor(2) as pool:
+        ended = set(pool.map(write, ["b1", "b2"]))
+    (notice,) = recorded(ledger)
+    assert ended == {"conflict", notice["batch"]}
+
+
+def test_delivery_tells_writes_a_file_each_and_is_recorded(any_home: Home) -> None:
+    record(any_home.ledger, FIRE, Notice("flood", "Flood – 水", "In the\n\ncellar"))
+    told: list[str] = []
+    assert outbox.deliver(any_home, told.append) == 2
+    assert told == ["Fire", "Flood – 水"]
+    assert files(any_home) == {
+        "000001.md": "# Fire\n\n- In the kitchen\n",
+        "000002.md": "# Flood – 水\n\nIn the\n\ncellar\n",
+    }
+    for notice in recorded(any_home.ledger):
+        assert notice["recorded_at"] <= notice["delivered_at"] <= now()
+
+
+def test_what_was_delivered_is_not_told_again(any_home: Home) -> None:
+    told: list[str] = []
+    assert outbox.deliver(any_home, told.append) == 0
+    record(any_home.ledger, FIRE)
+    assert outbox.deliver(any_home, told.append) == 1
+    delivered_at = recorded(any_home.ledger)[0]["delivered_at"]
+    assert outbox.deliver(any_home, told.append) == 0
+    assert told == ["Fire"]
+    assert recorded(any_home.ledger)[0]["delivered_at"] == delivered_at
+
+
+def test_crash_between_telling_and_recording_tells_again_and_leaves_one_file(any_home: Home) -> None:
+    record(any_home.ledger, FIRE, Notice("flood", "Flood", ""))
+    told: list[str] = []
+
+    def crash_at_the_second(title: str) -> None:
+        told.append(title)
+        if title == "Flood":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        outbox.deliver(any_home, crash_at_the_second)
+    assert [notice["delivered_at"] is not None for notice in recorded(any_home.ledger)] == [True, False]
+    assert outbox.deliver(any_home, told.append) == 1
+    assert told == ["Fire", "Flood", "Flood"]
+    assert list(files(any_home)) == ["000001.md", "000002.md"]
+
+
+def test_two_that_deliver_at_once_leave_every_notice_delivered_and_one_file_each(any_home: Home) -> None:
+    record(any_home.ledger, *(Notice(f"key-{number}", f"Title {number}", "") for number in range(8)))
+    told: list[str] = []
+    with ThreadPoolExecutor(2) as pool:
+        counts = list(pool.map(lambda _: outbox.deliver(any_home, told.append), range(2)))
+    assert set(told) == {f"Title {number}" for number in range(8)}
+    assert sum(counts) == len(told)
+    assert len(files(any_home)) == 8
+    assert all(notice["delivered_at"] for notice in recorded(any_home.ledger))

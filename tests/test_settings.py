@@ -1,0 +1,121 @@
+"""Settings: what the environment may say, and what is refused by name, with its value and what to set."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestration_project.core.errors import SettingRefused
+from orchestration_project.core.settings import PROJECT, Settings, dagster_home, settings_table, variable
+
+SHARE, COUNT, SECONDS = "Set a number from 0 to 1.", "Set a whole number from 1.", "Set a number of seconds above 0."
+NUMBER, WHOLE, PORT = "Set a number.", "Set a whole number.", "Set a number from 1 to 65535."
+ZONE = "Set an IANA time zone such as Europe/Berlin."
+
+REFUSED: dict[str, list[tuple[str, str]]] = {
+    "home": [("~nobody-has-this-name/home", "Set the path of a folder.")],
+    "time_zone": [(text, ZONE) for text in ("Berlin", "Europe", "../UTC", "UTC+1", "/etc/localtime", "Z" * 300)],
+    "port": [("0", PORT), ("65536", PORT), ("-1", PORT), ("http", WHOLE), ("3000.0", WHOLE)],
+    "batch_rows": [("0", COUNT), ("-5", COUNT), ("many", WHOLE), ("1e3", WHOLE), ("9" * 5000, WHOLE)],
+    "quarantine_share": [("7", SHARE), ("-0.1", SHARE), ("nan", SHARE), ("inf", SHARE), ("5%", NUMBER)],
+    "quarantine_rows": [("0", COUNT), ("twenty", WHOLE)],
+    "target_error": [("1.01", SHARE), ("nan", SHARE), ("0,05", NUMBER)],
+    "attempts": [("0", COUNT), ("2.5", WHOLE)],
+    "lease_seconds": [("0", SECONDS), ("-1", SECONDS), ("nan", SECONDS), ("inf", SECONDS), ("1 min", NUMBER)],
+    "heartbeat_seconds": [("0", SECONDS), ("inf", SECONDS), ("fast", NUMBER)],
+}
+"""Setting → values that it cannot have, each with what to set instead."""
+
+ACCEPTED: dict[str, tuple[str, Any]] = {
+    "home": ("/srv/../srv/data", Path("/srv/data")),
+    "ledger_url": ("postgresql+psycopg://me@host/db", "postgresql+psycopg://me@host/db"),
+    "registry_url": ("https://mlflow.example", "https://mlflow.example"),
+    "time_zone": ("Europe/Berlin", "Europe/Berlin"),
+    "port": ("65535", 65_535),
+    "batch_rows": ("1", 1),
+    "quarantine_share": ("0", 0.0),
+    "quarantine_rows": ("7", 7),
+    "target_error": ("1", 1.0),
+    "attempts": ("12", 12),
+    "lease_seconds": ("0.5", 0.5),
+    "heartbeat_seconds": ("1e2", 100.0),
+}
+
+TEXT_IS_ENOUGH = {"ledger_url", "registry_url"}
+"""Any text is a URL until somebody connects: the ledger and MLflow refuse theirs."""
+
+
+def names() -> list[str]:
+    return [entry.name for entry in dataclasses.fields(Settings)]
+
+
+def read(name: str, text: str) -> Any:
+    return getattr(Settings.from_environment({variable(name): text}), name)
+
+
+def test_every_setting_is_tried_here() -> None:
+    assert list(ACCEPTED) == names()
+    assert REFUSED.keys() == set(names()) - TEXT_IS_ENOUGH
+
+
+@pytest.mark.parametrize(("name", "text", "hint"), [(name, *case) for name, cases in REFUSED.items() for case in cases])
+def test_a_value_it_cannot_have_is_refused_with_name_value_and_what_to_set(name: str, text: str, hint: str) -> None:
+    with pytest.raises(SettingRefused) as refusal:
+        read(name, text)
+    assert str(refusal.value) == f"{variable(name)} is {text!r}. {hint}"
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_a_value_it_can_have_is_read_with_its_type_and_changes_nothing_else(name: str) -> None:
+    text, value = ACCEPTED[name]
+    found = Settings.from_environment({variable(name): f"  {text}\n", "HOME": "/elsewhere"})
+    assert found == dataclasses.replace(Settings(), **{name: value})
+    assert type(getattr(found, name)) is type(value) or isinstance(value, Path)
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_blank_is_the_default(name: str) -> None:
+    assert Settings.from_environment({variable(name): " \t"}) == Settings()
+
+
+def test_of_several_bad_values_the_first_setting_is_named() -> None:
+    with pytest.raises(SettingRefused, match="ORCHESTRATE_PORT is 'x'"):
+        Settings.from_environment({"ORCHESTRATE_ATTEMPTS": "x", "ORCHESTRATE_PORT": "x"})
+
+
+def test_home_is_absolute_wherever_the_process_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    assert read("home", "data") == tmp_path / "data"
+    assert read("home", "~/data") == tmp_path / "user" / "data"
+    assert Settings().home == PROJECT / "home"
+
+
+def test_settings_come_from_the_environment_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORCHESTRATE_ATTEMPTS", "9")
+    assert Settings.from_environment().attempts == 9
+    monkeypatch.setenv("DAGSTER_HOME", "/srv/dagster")
+    assert dagster_home() == "/srv/dagster"
+    monkeypatch.delenv("DAGSTER_HOME")
+    assert dagster_home() == ""
+
+
+def test_the_table_has_a_row_for_each_setting_and_names_no_folder_of_this_machine() -> None:
+    rows = settings_table()
+    assert [row[0] for row in rows] == [f"ORCHESTRATE_{name.upper()}" for name in names()]
+    assert all(meaning for _, _, meaning in rows)
+    assert ("ORCHESTRATE_HOME", "home", "Folder of all data of this project.") in rows
+    assert ("ORCHESTRATE_QUARANTINE_SHARE", "0.05") in [row[:2] for row in rows]
+
+
+@given(st.sampled_from(names()), st.text(max_size=40))
+def test_any_text_is_a_value_or_a_refusal_that_names_it(name: str, text: str) -> None:
+    try:
+        Settings.from_environment({variable(name): text})
+    except SettingRefused as refusal:
+        said = str(refusal)
+        assert said.startswith(f"{variable(name)} is {text.strip()!r}. Set ")
+        assert said.endswith(".")
