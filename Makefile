@@ -6,7 +6,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := orchestration_project assets tests
-DATA := $(if $(ORCHESTRATE_HOME),$(ORCHESTRATE_HOME),$(CURDIR)/home)
+DATA := $(if $(ORCHESTRATE_HOME),$(abspath $(ORCHESTRATE_HOME)),$(CURDIR)/home)
 
 # Modules are compiled when they are first imported, which few of them ever are, and the result has to be kept.
 export PYTHONDONTWRITEBYTECODE :=
