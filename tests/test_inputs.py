@@ -1,9 +1,11 @@
 """What a step reads: forms, versions, and what is refused before anything is computed."""
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import duckdb
 import pandas as pd
 import pandera.pandas as pa
@@ -63,8 +65,8 @@ def words(*texts: str) -> pd.DataFrame:
     return pd.DataFrame({"message_id": [f"m{number}" for number in range(len(texts))], "text": list(texts)})
 
 
-def loaded(home: Home, function: Any, partition: str = "b1") -> Inputs:
-    return load(home, Signature.of(function, {}), partition, OWN)
+def loaded(home: Home, function: Any, partition: str = "b1", deps: Iterable[Any] = ()) -> Inputs:
+    return load(home, Signature.of(function, {}, deps), partition, OWN)
 
 
 def test_the_annotation_of_a_parameter_chooses_the_form(home: Home):
@@ -170,11 +172,13 @@ def test_the_warehouse_shows_current_rows_of_all_batches_and_the_own_asset_befor
     publish(home, "words", "b1", words("replaced"))
     publish(home, "words", "b1", words("one"))
     publish(home, "words", "b2", words("two", "three"))
-    warehouse = loaded(home, step).arguments["warehouse"]
-    assert warehouse.execute("SELECT batch, count(*) FROM words GROUP BY ALL ORDER BY 1").fetchall() == [
-        ("b1", 1),
-        ("b2", 2),
-    ]
+    publish(home, "others", "b1", words("not named"))
+    for dep in ("words", dg.AssetKey("words"), dg.AssetDep("words"), dg.AssetSpec("words")):
+        warehouse = loaded(home, step, deps=[dep]).arguments["warehouse"]
+        found = warehouse.execute("SELECT batch, count(*) FROM words GROUP BY ALL ORDER BY 1").fetchall()
+        assert found == [("b1", 1), ("b2", 2)]
+        with pytest.raises(duckdb.Error, match="others"):
+            warehouse.execute("SELECT * FROM others")
     assert warehouse.execute("SELECT message_id, score, batch FROM own").fetchall() == []
     with pytest.raises(duckdb.Error):
         warehouse.execute(f"SELECT * FROM read_csv('{home.root / 'secret'}')")

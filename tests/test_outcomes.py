@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from orchestration_project.governance import audit
-from orchestration_project.governance.outcomes import Failure, finish
+from orchestration_project.governance.outcomes import STOPPED, Failure, finish
 from orchestration_project.stores import arrivals, batches, halts, manifest, run_requests
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.schema import AUDIT, RUN_REQUESTS
@@ -33,13 +33,13 @@ def run(home: Home, batch: str, failure: Failure | None, run_id: str = "run") ->
         assert found is not None
         assert found.batch == batch
         run_requests.begin(connection, key=found.key, batch=batch, run_id=run_id, silent_seconds=60)
-    finish(home, found.key, batch, failure, GOVERNED)
+    finish(home, found.key, batch, failure, run_id=run_id, required=GOVERNED)
 
 
 def run_by_hand(home: Home, batch: str, failure: Failure | None, run_id: str) -> None:
     with home.ledger.write() as connection:
         key = run_requests.begin(connection, key=None, batch=batch, run_id=run_id, silent_seconds=60)
-    finish(home, key, batch, failure, GOVERNED)
+    finish(home, key, batch, failure, run_id=run_id, required=GOVERNED)
 
 
 def publish(home: Home, batch: str, *assets: str) -> None:
@@ -69,13 +69,53 @@ def test_batch_is_done_when_every_governed_asset_is_published(any_home: Home, ba
     assert state(any_home, batch) == ("done", None, [])
 
 
-def test_batch_is_worked_on_while_a_governed_asset_is_missing(any_home: Home, batch: str) -> None:
+def test_whole_run_has_done_all_there_is_to_do(any_home: Home, batch: str) -> None:
+    with any_home.ledger.write() as connection:
+        found = run_requests.lease_next(connection, 60)
+    assert found is not None
+    finish(any_home, found.key, batch, None, required=None)
+    assert state(any_home, batch) == ("done", None, [])
+
+
+def test_what_a_partial_run_left_is_asked_for(any_home: Home, batch: str) -> None:
     publish(any_home, batch, "feedback")
     publish(any_home, "other batch", "issue")
     run(any_home, batch, None)
-    assert state(any_home, batch) == ("working", None, [])
+    assert state(any_home, batch) == ("working", None, ["rest/1"])
     publish(any_home, batch, "issue")
+    run(any_home, batch, None, "run2")
+    assert state(any_home, batch) == ("done", None, [])
+
+
+def test_rest_is_not_asked_for_while_a_run_of_the_batch_is_to_come_or_a_halt_is_open(
+    any_home: Home, batch: str
+) -> None:
     run_by_hand(any_home, batch, None, "run2")
+    assert state(any_home, batch) == ("working", None, ["arrival/1"])
+    halt(any_home, batch)
+    run(any_home, batch, None)
+    assert state(any_home, batch) == ("working", None, [])
+
+
+def test_halt_that_was_mended_by_hand_lets_the_batch_go_on(any_home: Home, batch: str) -> None:
+    halt(any_home, batch)
+    run(any_home, batch, Failure("feedback is halted"))
+    with any_home.ledger.write() as connection:
+        halts.close_halts(connection, asset="feedback", partition=batch, closed_by="run2")
+    publish(any_home, batch, "feedback")
+    run_by_hand(any_home, batch, None, "run2")
+    assert state(any_home, batch) == ("working", None, ["rest/1"])
+
+
+def test_run_that_another_one_replaced_ends_nothing(any_home: Home, batch: str) -> None:
+    with any_home.ledger.write() as connection:
+        found = run_requests.lease_next(connection, 60)
+        assert found is not None
+        run_requests.begin(connection, key=found.key, batch=batch, run_id="live", silent_seconds=60)
+    finish(any_home, found.key, batch, LOST, run_id="refused")
+    finish(any_home, found.key, batch, LOST)
+    assert state(any_home, batch) == ("working", None, [found.key.removeprefix(f"{batch}/")])
+    finish(any_home, found.key, batch, None, run_id="live", required=None)
     assert state(any_home, batch) == ("done", None, [])
 
 
@@ -136,6 +176,13 @@ def test_resumed_batch_has_its_attempts(any_home: Home, batch: str) -> None:
     assert state(any_home, batch)[0] == "set_aside"
 
 
+def test_promotion_does_not_resume_what_a_person_stopped(any_home: Home, batch: str) -> None:
+    run(any_home, batch, STOPPED)
+    assert state(any_home, batch) == ("set_aside", "a person stopped the run", [])
+    with any_home.ledger.write() as connection:
+        assert batches.resume_refused(connection, "promotion-2") == []
+
+
 def test_promotion_does_not_resume_what_failed(any_home: Home, batch: str) -> None:
     for _ in range(3):
         run(any_home, batch, LOST)
@@ -165,10 +212,10 @@ def test_end_counts_once_however_often_it_is_told(any_home: Home, batch: str) ->
         found = run_requests.lease_next(connection, 60)
     assert found is not None
     for _ in range(5):
-        finish(any_home, found.key, batch, LOST, GOVERNED)
+        finish(any_home, found.key, batch, LOST, required=GOVERNED)
     assert state(any_home, batch) == ("working", None, ["arrival/2"])
     publish(any_home, batch, *GOVERNED)
-    finish(any_home, found.key, batch, None, GOVERNED)
+    finish(any_home, found.key, batch, None, required=GOVERNED)
     assert state(any_home, batch) == ("working", None, ["arrival/2"]), "the run that was given up says nothing"
 
 
@@ -209,7 +256,7 @@ def test_failed_run_by_hand_is_tried_again_like_any_other(any_home: Home, batch:
 def test_end_of_a_run_without_a_batch_is_recorded(any_home: Home, batch: str) -> None:
     with any_home.ledger.write() as connection:
         key = run_requests.begin(connection, key=None, batch="unknown", run_id="run", silent_seconds=60)
-    finish(any_home, key, "unknown", LOST, GOVERNED)
+    finish(any_home, key, "unknown", LOST, run_id="run", required=GOVERNED)
     with any_home.ledger.read() as connection:
         query = sa.select(RUN_REQUESTS.c.state, RUN_REQUESTS.c.cause).where(RUN_REQUESTS.c.key == key)
         assert tuple(connection.execute(query).one()) == ("failed", "the power went")

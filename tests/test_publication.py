@@ -16,7 +16,7 @@ from orchestration_project.governance import audit
 from orchestration_project.model_output import publication
 from orchestration_project.model_output.gate import judge
 from orchestration_project.model_output.publication import Outcome
-from orchestration_project.stores import halts, manifest, outbox, quarantine
+from orchestration_project.stores import batches, halts, manifest, outbox, quarantine
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.outbox import Notice
 from orchestration_project.stores.schema import AUDIT, HALTS, MANIFEST, OUTBOX, QUARANTINE
@@ -44,6 +44,7 @@ def outcome(home: Home, stars: Sequence[int] = (3, 4), unparsable: pd.DataFrame 
         "unparsable": unparsable,
         "duplicates": 0,
         "takes_arrivals": False,
+        "claimed": None,
         "facts": {"performers": []},
     }
     return Outcome(**(fields | changed))
@@ -53,6 +54,11 @@ def publish(home: Home, replaces: int = 0, stars: Sequence[int] = (3, 4), **more
     inputs = more.pop("inputs", {})
     of = {name: more.pop(name) for name in list(more) if name in Outcome.__dataclass_fields__}
     return publication.publish(home, outcome(home, stars, **of), Note, replaces=replaces, inputs=inputs, **more)
+
+
+def halt(home: Home, stars: Sequence[int] = (0, 0), reason: str = "bad", replaces: int = 0, **more: Any) -> None:
+    inputs = more.pop("inputs", {})
+    publication.halt(home, outcome(home, stars, **more), reason, replaces=replaces, inputs=inputs)
 
 
 def counted(home: Home) -> dict[str, int]:
@@ -110,7 +116,7 @@ def test_whoever_read_an_older_input_publishes_nothing(home: Home):
 
 def test_an_input_that_was_halted_meanwhile_publishes_nothing(home: Home):
     publish(home, asset="words")
-    publication.halt(home, outcome(home, asset="words"), "All rows were refused.")
+    halt(home, asset="words", reason="All rows were refused.", replaces=1)
     before = counted(home)
     with pytest.raises(HaltedInput, match=r"words of batch b1 is halted since run run-1: All rows were refused\."):
         publish(home, inputs={"words": 1})
@@ -142,18 +148,38 @@ def test_a_notice_that_another_batch_recorded_first_is_a_conflict_and_nothing_is
 
 
 def test_a_halt_is_recorded_with_its_refused_rows_and_its_audit_entry(home: Home):
-    publication.halt(home, outcome(home, [0, 0]), "All 2 rows were refused.")
+    halt(home, reason="All 2 rows were refused.")
     assert counted(home) == EMPTY | {"quarantine": 2, "halts": 1, "audit": 1}
     with home.ledger.read() as connection:
-        (halt,) = halts.open_halts(connection, "b1")
-        assert (halt.asset, halt.run_id, halt.reason) == ("note", "run-1", "All 2 rows were refused.")
+        (found,) = halts.open_halts(connection, "b1")
+        assert (found.asset, found.run_id, found.reason) == ("note", "run-1", "All 2 rows were refused.")
         refusal = ("note", "b1", "stars_greater_than_or_equal_to")
         assert quarantine.refusals_of(connection, "m1") == [refusal]
 
 
+def test_whoever_judged_what_is_no_longer_current_halts_nothing(home: Home):
+    publish(home, asset="words")
+    publish(home, replaces=1, asset="words")
+    before = counted(home)
+    with pytest.raises(Conflict, match="words, an input of note"):
+        halt(home, inputs={"words": 1})
+    publish(home, inputs={"words": 2})
+    with pytest.raises(Conflict, match="note of b1"):
+        halt(home, inputs={"words": 2})
+    assert counted(home) == before | {"manifest": 3, "audit": before["audit"] + 1}
+
+
+def test_an_input_of_an_input_that_was_halted_meanwhile_publishes_nothing(home: Home):
+    publish(home, asset="words")
+    publish(home, asset="phrases", inputs={"words": 1})
+    halt(home, asset="words", replaces=1)
+    with pytest.raises(HaltedInput, match="words of batch b1 is halted"):
+        publish(home, inputs={"phrases": 1})
+
+
 def test_a_passing_run_closes_the_halt_of_its_own_asset_and_batch_only(home: Home):
     for asset, partition in (("note", "b1"), ("note", "b2"), ("other", "b1")):
-        publication.halt(home, outcome(home, [0, 0], asset=asset, partition=partition), "bad")
+        halt(home, asset=asset, partition=partition)
     publish(home)
     with home.ledger.read() as connection:
         left = {(halt.asset, halt.partition) for halt in halts.open_halts(connection)}
@@ -184,6 +210,8 @@ def test_a_later_run_supersedes_what_an_earlier_one_refused(home: Home):
     with home.ledger.read() as connection:
         assert quarantine.refused_messages(connection) == {}
     publish(home, replaces=2, stars=[0, 1])
+    with home.ledger.write() as connection:
+        batches.claim_messages(connection, "b1", ["m0", "m1"], asset="note")
     with home.ledger.read() as connection:
         assert quarantine.refused_messages(connection) == {"b1": 1}
 
@@ -216,7 +244,7 @@ class Note(Contract):
 home, run = Home(Settings(home=Path(sys.argv[1]))), sys.argv[2]
 frame = pd.DataFrame({"message_id": [run]})
 outcome = publication.Outcome(
-    "note", "b1", run, judge(check(Note, frame), home.settings), frame, frame.head(0), 0, False, {}
+    "note", "b1", run, judge(check(Note, frame), home.settings), frame, frame.head(0), 0, False, None, {}
 )
 left = 5
 while left:

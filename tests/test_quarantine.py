@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestration_project.stores import quarantine
+from orchestration_project.stores import batches, quarantine
 from orchestration_project.stores.ledger import Ledger
 from orchestration_project.stores.quarantine import RefusedRow
 from orchestration_project.stores.schema import QUARANTINE
@@ -17,6 +17,7 @@ def refuse(
 ) -> None:
     rows = [RefusedRow(message_id, position, "text_not_blank") for position, message_id in enumerate(ids)]
     with ledger.write() as connection:
+        batches.claim_messages(connection, partition, {m for m in ids if m}, asset="taking in")
         quarantine.replace_refused(
             connection, asset=asset, partition=partition, run_id=run_id, path=f"{run_id}.parquet", rows=rows
         )
@@ -107,9 +108,17 @@ def test_what_waits_is_what_the_last_run_of_each_asset_and_batch_refused(
     with ledger.write() as connection:
         connection.execute(sa.delete(QUARANTINE))
     last: dict[tuple[str, str], list[str]] = {}
-    for number, (asset, partition, ids) in enumerate(found):
+    for number, (asset, partition, names) in enumerate(found):
+        ids = [f"{partition}/{name}" for name in names]
         refuse(ledger, *ids, asset=asset, partition=partition, run_id=f"r{number}")
         last[asset, partition] = ids
     messages = {batch: {m for (_, of), ids in last.items() if of == batch for m in ids} for batch in ("b1", "b2")}
     assert waiting(ledger) == {batch: len(ids) for batch, ids in messages.items() if ids}
     assert len(recorded(ledger, "row_id")) == sum(len(ids) for _, _, ids in found), "nothing is ever removed"
+
+
+def test_rows_about_messages_of_other_batches_are_not_counted_as_its_own(ledger: Ledger) -> None:
+    refuse(ledger, "m1", partition="b1", asset="other")
+    refuse(ledger, "m1", "m2", partition="b2", asset="alike")
+    assert waiting(ledger) == {"b1": 1, "b2": 1}
+    assert len(refusals(ledger, "m1")) == 2

@@ -13,7 +13,7 @@ from orchestration_project.stores.run_requests import RunRequest
 from orchestration_project.stores.schema import RUN_REQUESTS
 
 MINUTE = 60.0
-ENDINGS = ["succeeded", "halted", "refused", "failed"]
+ENDINGS = ["succeeded", "halted", "refused", "stopped", "failed"]
 
 
 def request(ledger: Ledger, batch: str = "b1", cause: str = "arrival", attempt: int = 1) -> str:
@@ -33,7 +33,8 @@ def begin(ledger: Ledger, key: str | None, run_id: str, batch: str = "b1", silen
 
 def end(ledger: Ledger, key: str, state: str, cause: str | None = None) -> bool:
     with ledger.write() as connection:
-        return run_requests.end(connection, key, state, cause)
+        run_id = connection.execute(sa.select(RUN_REQUESTS.c.run_id).where(RUN_REQUESTS.c.key == key)).scalar()
+        return run_requests.end(connection, key, state, cause, run_id=run_id)
 
 
 def states(ledger: Ledger) -> dict[str, tuple[str, str | None]]:

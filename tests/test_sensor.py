@@ -316,7 +316,7 @@ def test_run_that_died_after_its_outcome_gives_its_place_in_the_queue_free(
     key = submitted(home, instance)
     run = launch(instance, key, Status.STARTED)
     begin(home, run)
-    finish(home, key, batch_of(home, key).batch, None)
+    finish(home, key, batch_of(home, key).batch, None, run_id=run.run_id, required=None)
     assert tick(instance).run_requests == []
     assert status_of(instance, run) == Status.STARTED  # it may be about to tell Dagster
     fall_silent(home, key)

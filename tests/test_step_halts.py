@@ -24,8 +24,11 @@ from shop_workflow import (
     version,
 )
 
-from orchestration_project.model_output import governed_asset
+from orchestration_project.model_output import governed_asset, model_output
 from orchestration_project.model_output.gate import GATE
+from orchestration_project.performers.cascade import Cascade
+from orchestration_project.performers.decision import Decision
+from orchestration_project.performers.safe_label import SafeLabel
 from orchestration_project.stores.arrivals import Arrivals
 from orchestration_project.stores.home import Home
 
@@ -78,6 +81,38 @@ def test_downstream_of_a_halt_is_skipped_and_refused_when_it_is_run_alone(home: 
     assert "All 2 rows were refused" in failure(alone, "parcel")
     assert version(home, "parcel") is None
     assert [halt[0] for halt in open_halts(home)] == ["order"]
+
+
+@model_output(Cascade(safe_state=SafeLabel("fine")), contract=Decision)
+def label(parcel: pd.DataFrame) -> pd.DataFrame:
+    """How each parcel went."""
+    return parcel[["message_id"]]
+
+
+def test_a_halt_is_quoted_to_what_stands_far_below_it_though_nothing_between_was_made(home: Home):
+    send(home, "a,hello,0", "b,hello,0")
+    assert not run(home, order, parcel, label).success
+    alone = run(home, order, parcel, label, selection=["label"])
+    assert "order of batch b1 is halted since run" in failure(alone, "label")
+    assert version(home, "label") is None
+
+
+def test_a_halt_on_a_later_run_stops_all_that_stands_below_it(home: Home):
+    send(home, "a,hello,1", "b,hello,1")
+    assert run(home, order, parcel, label).success
+
+    @governed_asset(contract=Order, name="order")
+    def stricter(arrivals: Arrivals) -> pd.DataFrame:
+        return read_orders(arrivals.rows).assign(pieces=0)
+
+    assert not run(home, stricter).success
+    alone = run(home, order, parcel, label, selection=["label"])
+    assert "order of batch b1 is halted since run" in failure(alone, "label")
+    found = version(home, "label")
+    assert found is not None
+    assert found.version == 1
+    assert run(home, order, parcel, label).success
+    assert open_halts(home) == []
 
 
 def test_a_halt_leaves_other_batches_alone(home: Home):

@@ -38,7 +38,7 @@ def train(
 
     Example: orchestrate train --model sentiment
     """
-    from orchestration_project.cli.work import run_requested
+    from orchestration_project.cli.work import run_unless_project_does
     from orchestration_project.stores.home import prepared_home
 
     home = prepared_home()
@@ -55,7 +55,7 @@ def train(
             ("", *(champion.family for champion in found)),
             [(name, *(shown[name] for shown in evaluations)) for name in names],
         )
-    run_requested(home)
+    run_unless_project_does(home)
 
 
 def demo() -> None:

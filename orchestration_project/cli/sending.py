@@ -43,8 +43,10 @@ def send(
     else:
         say_counts(counts)
         _say_alerts_of(home, own)
-    if wait and (counts["set_aside"] or counts["halted"]):
-        _say_troubles_of(home, own)
+    troubles = _troubles_of(home, own)
+    for trouble in troubles:
+        complain(trouble)
+    if troubles:
         raise typer.Exit(1)
 
 
@@ -106,14 +108,15 @@ def _say_alerts_of(home: "Home", own: set[str]) -> None:
         say(f"and {len(notices) - MOST_ALERTS:,} more alerts. See: orchestrate alerts")
 
 
-def _say_troubles_of(home: "Home", own: set[str]) -> None:
+def _troubles_of(home: "Home", own: set[str]) -> list[str]:
+    """Why the batches that did not end well did not, in words."""
     from orchestration_project.stores import batches
     from orchestration_project.stores.halts import open_halts
 
     with home.ledger.read() as connection:
-        for halt in open_halts(connection):
-            if halt.partition in own:
-                complain(f"{halt.asset} of batch {halt.partition} is halted. {halt.reason}")
-        for batch in batches.set_aside(connection):
-            if batch.batch in own:
-                complain(f"Batch {batch.batch} was set aside. {batch.cause}")
+        halted = [halt for halt in open_halts(connection) if halt.partition in own]
+        aside = [batch for batch in batches.set_aside(connection) if batch.batch in own]
+    return [
+        *(f"{halt.asset} of batch {halt.partition} is halted. {halt.reason}" for halt in halted),
+        *(f"Batch {batch.batch} was set aside. {batch.cause}" for batch in aside),
+    ]

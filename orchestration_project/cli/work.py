@@ -3,13 +3,13 @@
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
+from uuid import uuid4
 
 from filelock import BaseFileLock, FileLock, Timeout
 
 from orchestration_project.cli.dagster_commands import POLL_SECONDS, JobFailed, instance_of, run_job
 from orchestration_project.cli.printing import note
 from orchestration_project.core.errors import Refused
-from orchestration_project.governance.outcomes import Failure, finish
 from orchestration_project.stores import arrivals, batches, run_requests
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.run_requests import KEY_TAG
@@ -41,9 +41,18 @@ def finish_requested(home: Home) -> None:
     _work_until(home, lambda connection: None if run_requests.open_requests(connection) else True)
 
 
+def run_unless_project_does(home: Home) -> int:
+    """Run every requested run where no running project, nor another command, does; returns how many."""
+    try:
+        with FileLock(home.running_lock, timeout=0):
+            return run_requested(home)
+    except Timeout:
+        return 0
+
+
 def run_requested(home: Home) -> int:
     """Open batches for all that waits, and run every requested run, one after another; returns how many runs."""
-    from orchestration_project.dispatch.lost_runs import end_lost_runs, end_run_of
+    from orchestration_project.dispatch.lost_runs import SUBMISSION_TAG, end_lost_runs, end_submission
 
     arrivals.register_received(home)
     while batches.open_next(home):
@@ -58,13 +67,13 @@ def run_requested(home: Home) -> int:
                 return number
             instance.add_dynamic_partitions("batch", [found.batch])
             what = f"Batch {found.batch}, attempt {found.attempt}"
+            submission = uuid4().hex
+            tags = {KEY_TAG: found.key, SUBMISSION_TAG: submission, "dagster/partition": found.batch}
             try:
-                run_job(home, found.job, what, {KEY_TAG: found.key, "dagster/partition": found.batch})
+                run_job(home, found.job, what, tags)
             except JobFailed as failure:
                 note(str(failure))
-                # both without effect if the run said why itself
-                finish(home, found.key, found.batch, Failure(str(failure)))
-                end_run_of(instance, found.key, str(failure))
+                end_submission(home, instance, found, submission, str(failure))
             number += 1
 
 
@@ -84,11 +93,5 @@ def _work_until(home: Home, ended: "Callable[[sa.Connection], T | None]") -> T:
             found = ended(connection)
         if found is not None:
             return found
-        number = 0
-        try:
-            with FileLock(home.running_lock, timeout=0):
-                number = run_requested(home)
-        except Timeout:  # a running project does the work
-            pass
-        if not number:
+        if not run_unless_project_does(home):
             time.sleep(POLL_SECONDS)

@@ -13,15 +13,15 @@ import dagster as dg
 from sqlalchemy.exc import DBAPIError
 
 from orchestration_project.core.errors import Refused
-from orchestration_project.dispatch.lost_runs import STOPPED, is_stopped
-from orchestration_project.governance.outcomes import Failure, finish
+from orchestration_project.dispatch.lost_runs import is_stopped
+from orchestration_project.governance.outcomes import STOPPED, Failure, finish
 from orchestration_project.model_output.decorators import GOVERNED
 from orchestration_project.model_output.partitions import BATCHES
 from orchestration_project.model_output.step import REFUSAL
 from orchestration_project.stores import run_requests
 from orchestration_project.stores.home import Home, current_home
 from orchestration_project.stores.manifest import UNPARTITIONED
-from orchestration_project.stores.run_requests import KEY_TAG, SILENT_BEATS
+from orchestration_project.stores.run_requests import KEY_TAG, SILENT_BEATS, WORKFLOW
 
 PARTITION_TAG = "dagster/partition"
 
@@ -49,12 +49,13 @@ class LedgerExecutor(dg.Executor):
                     yield event
         except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
             is_final = is_stopped(plan_context.instance.get_run_by_id(run.run_id))
-            finish(home, key, batch, STOPPED if is_final else Failure("the run was interrupted"))
+            finish(home, key, batch, STOPPED if is_final else Failure("the run was interrupted"), run_id=run.run_id)
             raise
         except BaseException as error:
-            finish(home, key, batch, failure or Failure(f"the run broke off: {error!r}"))
+            failure = failure or Failure(f"the run broke off ({type(error).__name__}); its log in Dagster says where")
+            finish(home, key, batch, failure, run_id=run.run_id)
             raise
-        finish(home, key, batch, failure, governed=_governed_assets(plan_context))
+        finish(home, key, batch, failure, run_id=run.run_id, required=_required_assets(plan_context))
 
 
 @dg.executor(
@@ -101,18 +102,21 @@ def _heartbeat(home: Home, key: str) -> Generator[None]:
         thread.join()
 
 
-def _governed_assets(plan_context) -> list[str]:  # type: ignore[no-untyped-def]
-    """Names of the governed batch assets of the whole code location; of the job alone where the location is not at
-    hand.
+def _required_assets(plan_context) -> list[str] | None:  # type: ignore[no-untyped-def]
+    """What has to be published before the run's batch is done: the governed batch assets of the job `workflow`.
+
+    None for a whole run of that job, which did all there is to do: Dagster passes over what hangs on an empty optional
+    asset. Where the code location is not at hand, the assets of the run's own job count.
     """
-    job = plan_context.job
-    repository = getattr(job, "repository", None)
-    graph = repository.get_definition().asset_graph if repository else job.get_definition().asset_layer.asset_graph
-    return [
-        node.key.to_user_string()
-        for node in graph.asset_nodes
-        if GOVERNED in node.metadata and node.partitions_def == BATCHES
-    ]
+    run, job = plan_context.dagster_run, plan_context.job
+    is_selection = run.asset_selection or run.asset_check_selection or run.step_keys_to_execute or run.op_selection
+    if run.job_name == WORKFLOW and not is_selection:
+        return None
+    repository = job.repository.get_definition() if getattr(job, "repository", None) else None
+    whole = repository.get_job(WORKFLOW) if repository and repository.has_job(WORKFLOW) else job.get_definition()
+    layer = whole.asset_layer
+    nodes = [layer.asset_graph.get(key) for key in layer.selected_asset_keys]
+    return [node.key.to_user_string() for node in nodes if GOVERNED in node.metadata and node.partitions_def == BATCHES]
 
 
 def _failure(event: dg.DagsterEvent) -> Failure | None:

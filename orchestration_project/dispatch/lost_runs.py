@@ -8,13 +8,14 @@ from datetime import timedelta
 
 import dagster as dg
 
-from orchestration_project.governance.outcomes import Failure, finish
+from orchestration_project.governance.outcomes import STOPPED, Failure, finish
 from orchestration_project.stores import run_requests
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.ledger import now
-from orchestration_project.stores.run_requests import KEY_TAG, SILENT_BEATS
+from orchestration_project.stores.run_requests import KEY_TAG, SILENT_BEATS, RunRequest
 
-STOPPED = Failure("a person stopped the run", is_final=True)
+SUBMISSION_TAG = "orchestrate/submission"
+"""Run tag by which whoever started a process finds the run that began in it."""
 
 _STOPPED = (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
 _ACTIVE = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
@@ -34,9 +35,16 @@ def end_lost_runs(home: Home, instance: dg.DagsterInstance) -> None:
     _end_forgotten(home, instance)
 
 
-def end_run_of(instance: dg.DagsterInstance, key: str, message: str) -> None:
-    """Tell Dagster that the run of a request ended, where its process, which is known to be gone, could not."""
-    for run in instance.get_runs(dg.RunsFilter(tags={KEY_TAG: key})):
+def end_submission(
+    home: Home, instance: dg.DagsterInstance, request: RunRequest, submission: str, message: str
+) -> None:
+    """Record that the process of a submission ended without success, where it could not say so itself.
+
+    Another run that answers the same request by now is left alone.
+    """
+    run = next(iter(instance.get_runs(dg.RunsFilter(tags={SUBMISSION_TAG: submission}))), None)
+    finish(home, request.key, request.batch, Failure(message), run_id=run.run_id if run else None)
+    if run is not None:
         _end_in_dagster(instance, run, message)
 
 
@@ -48,7 +56,7 @@ def _end_silent(home: Home, instance: dg.DagsterInstance) -> None:
         failure = STOPPED if is_stopped(run) else Failure("the run's process is gone")
         if run is not None:
             _end_in_dagster(instance, run, f"The run's process is gone: no heartbeat for '{found.key}'.")
-        finish(home, found.key, found.batch, failure)
+        finish(home, found.key, found.batch, failure, run_id=found.run_id)
 
 
 def _end_unstarted(home: Home, instance: dg.DagsterInstance) -> None:

@@ -1,4 +1,4 @@
-"""What follows from how a run ended: its batch is done, tried again, or set aside."""
+"""What follows from how a run ended: its batch is done, goes on, is tried again, or is set aside."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -22,25 +22,36 @@ class Failure:
     is_final: bool = False
 
 
-def finish(home: Home, key: str, batch: str, failure: Failure | None, governed: Collection[str] = ()) -> None:
+STOPPED = Failure("a person stopped the run", is_final=True)
+
+
+def finish(
+    home: Home,
+    key: str,
+    batch: str,
+    failure: Failure | None,
+    *,
+    run_id: str | None = None,
+    required: Collection[str] | None = (),
+) -> None:
     """Record how a run ended, and what follows for its batch, in one transaction.
 
-    An open halt is an answer: nothing is tried again. A refusal sets the batch aside. Any other failure asks for
-    another attempt until there were as many as the setting allows; then the batch is set aside. After a success the
-    batch is done once each of the `governed` assets is published for it.
+    Without effect when another run answers the request by now. An open halt is an answer: nothing is tried again. A
+    refusal, or a person's stop, sets the batch aside. Any other failure asks for another attempt until there were as
+    many as the setting allows; then the batch is set aside. After a success the batch is done once each of the assets
+    `required` is published for it (None: the run did all that there is to do); where some are missing and nothing
+    stands in the way, a run of the whole workflow is asked for.
     """
     with home.ledger.write() as connection:
         state = _state(failure, is_halted=bool(open_halts(connection, batch)))
-        if not run_requests.end(connection, key, state, failure.cause if failure else None):
+        if not run_requests.end(connection, key, state, failure.cause if failure else None, run_id=run_id):
             return
         found = batches.get(connection, batch)
         if found is None or found.state not in ("working", "set_aside"):
             return
         if failure is None:
-            published = {version.asset for version in manifest.all_current(connection, batch)}
-            if published.issuperset(governed):
-                batches.set_state(connection, batch, "done")
-        elif state == "refused":
+            _go_on(connection, batch, required)
+        elif state in ("refused", "stopped"):
             _set_aside(connection, batch, failure.cause)
         elif state == "failed":
             _try_again(home, connection, key, batch, failure.cause)
@@ -49,7 +60,18 @@ def finish(home: Home, key: str, batch: str, failure: Failure | None, governed: 
 def _state(failure: Failure | None, is_halted: bool) -> str:
     if failure is None:
         return "succeeded"
+    if failure == STOPPED:
+        return "stopped"
     return "halted" if is_halted else "refused" if failure.is_final else "failed"
+
+
+def _go_on(connection: sa.Connection, batch: str, required: Collection[str] | None) -> None:
+    published = {version.asset for version in manifest.all_current(connection, batch)}
+    if required is None or published.issuperset(required):
+        batches.set_state(connection, batch, "done")
+    elif not open_halts(connection, batch) and not run_requests.open_requests(connection, batch):
+        batches.set_state(connection, batch, "working")
+        run_requests.request(connection, batch=batch, cause="rest")
 
 
 def _try_again(home: Home, connection: sa.Connection, key: str, batch: str, cause: str) -> None:

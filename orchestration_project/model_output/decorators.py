@@ -16,7 +16,7 @@ import dagster as dg
 
 from orchestration_project.core.contracts import Contract, arrow_schema, columns
 from orchestration_project.model_output.gate import check_specs
-from orchestration_project.model_output.inputs import Signature
+from orchestration_project.model_output.inputs import Signature, key_of
 from orchestration_project.model_output.partitions import BATCHES
 from orchestration_project.model_output.step import Function, Record, Step, run_step
 from orchestration_project.performers.cascade import Cascade
@@ -45,8 +45,8 @@ def governed_asset(
 ) -> Callable[[Function], dg.AssetsDefinition]:
     """An asset whose function gives rows of a contract: loaded, computed, gated and published as one step.
 
-    Parameters of the function name its input assets; `inputs` maps a parameter to an asset of another name. `announce`
-    makes a notice of each published row; `record` writes what else belongs into the transaction that publishes.
+    Parameters of the function name its input assets; `inputs` maps a parameter to an asset of another name, and `deps`
+    names assets that it only reads by SQL, through a `warehouse` parameter. `announce` makes a notice of each published row; `record` writes what else belongs into the transaction that publishes.
     `arguments` go to `dg.asset`.
     """
 
@@ -56,7 +56,7 @@ def governed_asset(
             name=own.pop("name", function.__name__),
             function=function,
             contract=contract,
-            signature=Signature.of(function, inputs or {}),
+            signature=Signature.of(function, inputs or {}, own.get("deps", ())),
             output_required=output_required,
             announce=announce,
             record=record,
@@ -83,7 +83,7 @@ def model_output(
             name=own.pop("name", function.__name__),
             function=function,
             contract=contract,
-            signature=Signature.of(function, inputs or {}),
+            signature=Signature.of(function, inputs or {}, own.get("deps", ())),
             cascade=cascade,
         )
         kinds = dict.fromkeys(["python", *(performer.kind for performer in cascade.performers)])
@@ -97,8 +97,8 @@ def _asset(
     step: Step, partitions_def: dg.PartitionsDefinition | None, arguments: dict[str, Any]
 ) -> dg.AssetsDefinition:
     inputs = [dg.AssetKey(wanted.asset) for wanted in step.signature.assets.values()]
+    more = [dep for dep in arguments.pop("deps", ()) if key_of(dep) not in inputs]
     champions = [dg.AssetKey(f"{family}_champion") for family in (step.cascade.families if step.cascade else ())]
-    more = list(arguments.pop("deps", ()))
     metadata = {
         GOVERNED: step.contract.__name__,
         "dagster/column_schema": column_schema(step.contract),

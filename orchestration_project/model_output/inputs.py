@@ -7,16 +7,18 @@ The annotation of a parameter says in which form it comes:
     feedback: pyarrow.Table                    the same as Arrow
     feedback: duckdb.DuckDBPyRelation          the same as a DuckDB relation
     arrivals: Arrivals                         what came in with the batch
-    warehouse: duckdb.DuckDBPyConnection       every asset's current rows of all batches, a view each, read-only
+    warehouse: duckdb.DuckDBPyConnection       current rows of all batches, read-only: a view for each asset that the
+                                               step takes, names in `deps`, or is itself
     batch: Batch                               the key of the batch
     home: Home                                 the stores themselves, for steps that train or register
 """
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import dagster as dg
 import duckdb
 import pandas as pd
 import pyarrow
@@ -28,7 +30,7 @@ from orchestration_project.stores import manifest
 from orchestration_project.stores.arrivals import Arrivals
 from orchestration_project.stores.arrivals import read as read_arrivals
 from orchestration_project.stores.batches import open_by_key
-from orchestration_project.stores.halts import open_halts
+from orchestration_project.stores.halts import Halt, open_halts
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.warehouse import by_asset
 
@@ -53,19 +55,21 @@ class AssetInput:
 
 @dataclass(frozen=True)
 class Signature:
-    """What the parameters of a step's function ask for."""
+    """What the parameters of a step's function ask for; `reads` are the assets that it may read by SQL."""
 
     assets: Mapping[str, AssetInput]
     arrivals: tuple[str, ...]
     warehouses: tuple[str, ...]
     homes: tuple[str, ...]
     batches: tuple[str, ...]
+    reads: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, function: Callable[..., Any], named: Mapping[str, str]) -> "Signature":
+    def of(cls, function: Callable[..., Any], named: Mapping[str, str], deps: Iterable[Any] = ()) -> "Signature":
         """Read a function's parameters; TypeError for one whose annotation says nothing.
 
-        A parameter takes the asset of its own name, or the one that `named` gives for it.
+        A parameter takes the asset of its own name, or the one that `named` gives for it. `deps` are assets as
+        `dg.asset` takes them.
         """
         assets: dict[str, AssetInput] = {}
         others: dict[type, list[str]] = {form: [] for form in OTHER_FORMS}
@@ -81,7 +85,14 @@ class Signature:
                 raise TypeError(
                     f"Parameter '{name}' of {function.__name__} is {found}. Annotate it with one of: {known}."
                 )
-        return cls(assets, *(tuple(others[form]) for form in OTHER_FORMS))
+        reads = {key_of(dep).to_user_string() for dep in deps}
+        reads |= {wanted.asset for wanted in assets.values()}
+        return cls(assets, *(tuple(others[form]) for form in OTHER_FORMS), reads=frozenset(reads))
+
+
+def key_of(dep: Any) -> dg.AssetKey:
+    """Key of an asset that is named as `dg.asset` allows it in `deps`."""
+    return (dep if isinstance(dep, dg.AssetDep) else dg.AssetDep(dep)).asset_key
 
 
 @dataclass
@@ -113,7 +124,8 @@ def load(home: Home, signature: Signature, partition: str, own: tuple[str, pyarr
         rows = decided_rows(home.warehouse.read(version.path))
         inputs.arguments[name] = _formed(rows, signature.assets[name].form)
     for name in signature.warehouses:
-        files = by_asset((version.asset, version.path) for version in everything)
+        seen = signature.reads | {own[0]}
+        files = by_asset((version.asset, version.path) for version in everything if version.asset in seen)
         inputs.arguments[name] = home.warehouse.connect(files, empty={own[0]: own[1]})
     return inputs
 
@@ -128,14 +140,22 @@ def read_input(home: Home, asset: str, partition: str, form: Any) -> Any:
 
 
 def refuse_halted(connection: sa.Connection, partition: str, inputs: Collection[str]) -> None:
-    """Raise HaltedInput for the first input with an open halt, in the partition or without one."""
-    for halt in open_halts(connection):
-        if halt.asset in inputs and halt.partition in (partition, manifest.UNPARTITIONED):
-            where = f"{halt.asset} of batch {halt.partition}" if halt.partition else halt.asset
-            raise HaltedInput(
-                f"{where} is halted since run {halt.run_id}: {halt.reason} "
-                f"Mend the cause and materialise {halt.asset} again; nothing downstream runs before."
-            )
+    """Raise HaltedInput for the first open halt, in the partition or without one, of an input or of anything that the
+    inputs were computed from.
+    """
+    halts = [halt for halt in open_halts(connection) if halt.partition in (partition, manifest.UNPARTITIONED)]
+    upstream = manifest.computed_from(connection, inputs, partition) if halts else ()
+    for halt in halts:
+        if halt.asset in upstream:
+            raise _halted(halt)
+
+
+def _halted(halt: Halt) -> HaltedInput:
+    where = f"{halt.asset} of batch {halt.partition}" if halt.partition else halt.asset
+    return HaltedInput(
+        f"{where} is halted since run {halt.run_id}: {halt.reason} "
+        f"Mend the cause and materialise {halt.asset} again; nothing downstream runs before."
+    )
 
 
 def decided_rows(table: pyarrow.Table) -> pyarrow.Table:
@@ -149,6 +169,8 @@ def _current(connection: sa.Connection, name: str, partition: str) -> manifest.V
     found = manifest.current(connection, name, partition)
     found = found or manifest.current(connection, name, manifest.UNPARTITIONED)
     if found is None:
+        for halt in open_halts(connection, partition):
+            raise _halted(halt)  # it is why the input was never made
         where = f"in batch {partition}" if partition else "yet"
         raise MissingInput(f"{name} has no published version {where}. Materialise {name} first.")
     return found

@@ -12,6 +12,7 @@ import pyarrow
 import sqlalchemy as sa
 
 from orchestration_project.core.contracts import Checked, Contract, arrow_schema, records
+from orchestration_project.core.errors import Conflict
 from orchestration_project.governance import audit
 from orchestration_project.model_output.gate import Judgement
 from orchestration_project.model_output.inputs import refuse_halted
@@ -25,8 +26,10 @@ from orchestration_project.stores.warehouse import StoredFile
 @dataclass(frozen=True)
 class Outcome:
     """A step's result before it is published. `raw` has one row for each row that was checked, as it came in;
-    `unparsable` are lines of the batch's files that could not be read as rows; `message_ids` the ids of the rows where
-    the rows themselves may lack them."""
+    `unparsable` are lines of the batch's files that could not be read as rows; `claimed` is how many messages the batch
+    held when they were claimed (None: none were); `message_ids` the ids of the rows where the rows themselves may lack
+    them.
+    """
 
     asset: str
     partition: str
@@ -36,6 +39,7 @@ class Outcome:
     unparsable: pd.DataFrame
     duplicates: int
     takes_arrivals: bool
+    claimed: int | None
     facts: Mapping[str, Any]
     message_ids: pd.Series | None = None
 
@@ -61,6 +65,7 @@ def publish(
     refused_file, refused = _keep_refused(home, outcome)
     with home.ledger.write() as connection:
         refuse_halted(connection, outcome.partition, inputs.keys())
+        _require_claims(connection, outcome)
         version = manifest.publish(
             connection,
             asset=outcome.asset,
@@ -83,15 +88,28 @@ def publish(
     return version
 
 
-def halt(home: Home, outcome: Outcome, reason: str) -> None:
-    """Record why nothing is published: the halt, the refused rows and the audit entry together."""
+def halt(home: Home, outcome: Outcome, reason: str, *, replaces: int, inputs: Mapping[str, int]) -> None:
+    """Record why nothing is published: the halt, the refused rows and the audit entry together.
+
+    Raises Conflict, leaving nothing visible, when what was judged is no longer current.
+    """
     refused_file, refused = _keep_refused(home, outcome)
     with home.ledger.write() as connection:
+        manifest.require_current(
+            connection, asset=outcome.asset, partition=outcome.partition, version=replaces, inputs=inputs
+        )
+        _require_claims(connection, outcome)
         halts.record_halt(
             connection, asset=outcome.asset, partition=outcome.partition, run_id=outcome.run_id, reason=reason
         )
         _record_refused(connection, outcome, refused_file, refused)
         audit.append(connection, "halted", _subject(outcome), {**_detail(outcome), "reason": reason})
+
+
+def _require_claims(connection: sa.Connection, outcome: Outcome) -> None:
+    """Raise Conflict when another batch took messages over since this one claimed them."""
+    if outcome.claimed not in (None, batches.number_claimed(connection, outcome.partition)):
+        raise Conflict(f"Messages of {outcome.partition} were sent again and taken over by another batch meanwhile.")
 
 
 def _keep_refused(home: Home, outcome: Outcome) -> tuple[StoredFile | None, list[RefusedRow]]:

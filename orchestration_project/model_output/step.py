@@ -66,7 +66,7 @@ Function = Callable[..., pd.DataFrame | Result]
 @dataclass
 class Computed:
     """What a step's function gave, and what it cost. `raw` has a row for each of `frame`, as it came in; `message_ids`
-    the ids under which arrivals were claimed.
+    the ids under which arrivals were claimed, of which the batch holds `claimed`.
     """
 
     frame: pd.DataFrame
@@ -74,6 +74,7 @@ class Computed:
     message_ids: pd.Series | None = None
     unparsable: pd.DataFrame = field(default_factory=pd.DataFrame)
     duplicates: int = 0
+    claimed: int | None = None
     seconds: float = 0.0
     decisions: Decisions | None = None
     facts: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
@@ -128,11 +129,13 @@ def _attempt(step: Step, context: dg.AssetExecutionContext, home: Home, partitio
         computed.unparsable,
         computed.duplicates,
         inputs.arrivals is not None,
+        computed.claimed,
         computed.facts,
         computed.message_ids,
     )
+    replaces = before.version if before else 0
     if judgement.halt:
-        publication.halt(home, outcome, judgement.halt)
+        publication.halt(home, outcome, judgement.halt, replaces=replaces, inputs=inputs.versions)
         yield from check_results(step.name, step.contract, judgement)
         raise dg.Failure(f"{step.name} is halted. {judgement.halt}", allow_retries=False)
     notices = _notices(step, judgement)
@@ -140,7 +143,7 @@ def _attempt(step: Step, context: dg.AssetExecutionContext, home: Home, partitio
         home,
         outcome,
         step.contract,
-        replaces=before.version if before else 0,
+        replaces=replaces,
         inputs=inputs.versions,
         notices=notices,
         record=step.record,
@@ -184,7 +187,7 @@ def _compute(step: Step, home: Home, partition: str, inputs: Inputs, stored: pd.
         computed = Computed(decisions.frame, frame.reset_index(drop=True), decisions=decisions)
         computed.facts = {"performers": [vars(work) for work in decisions.work], "reused": decisions.reused}
     elif inputs.arrivals is not None:
-        computed = _without_duplicates(home, partition, inputs.arrivals, frame)
+        computed = _without_duplicates(step.name, home, partition, inputs.arrivals, frame)
     else:
         computed = Computed(frame, frame.reset_index(drop=True))
     computed.metadata = result.metadata if isinstance(result, Result) else {}
@@ -205,7 +208,7 @@ def _refuse_mistakes(step: Step, frame: object, arrivals: Arrivals | None) -> No
         )
 
 
-def _without_duplicates(home: Home, partition: str, arrivals: Arrivals, frame: pd.DataFrame) -> Computed:
+def _without_duplicates(asset: str, home: Home, partition: str, arrivals: Arrivals, frame: pd.DataFrame) -> Computed:
     """Claim the messages of a batch.
 
     Rows that repeat one of this batch, or belong to another, are dropped and counted. One without an id, which the gate
@@ -219,15 +222,17 @@ def _without_duplicates(home: Home, partition: str, arrivals: Arrivals, frame: p
     made = [keyed_id(arrivals.secret, [digest, int(line)]) for digest, line in places]
     ids = ids.fillna(pd.Series(made, nameless.index, dtype="str"))
     with home.ledger.write() as connection:
-        held = batches.claim_messages(connection, partition, [*ids, *arrivals.unparsable["message_id"]])
-    keep = (ids.isin(held) & ~ids.duplicated()).to_numpy()
-    own = arrivals.unparsable["message_id"].isin(held).to_numpy()
+        claim = batches.claim_messages(connection, partition, [*ids, *arrivals.unparsable["message_id"]], asset=asset)
+    keep = (ids.isin(claim.held) & ~ids.duplicated()).to_numpy()
+    own = arrivals.unparsable["message_id"].isin(claim.held).to_numpy()
     return Computed(
         frame[keep],
         arrivals.rows[keep],
         message_ids=ids[keep],
         unparsable=arrivals.unparsable[own],
         duplicates=int((~keep).sum() + (~own).sum()),
+        facts={"took_over": claim.replaced} if claim.replaced else {},
+        claimed=len(claim.held),
     )
 
 

@@ -1,6 +1,6 @@
 """Which version of each asset's partition is current, and what it was computed from."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -66,17 +66,9 @@ def publish(
 ) -> Version:
     """Make a file the current version, in the caller's transaction.
 
-    Compare-and-set: raises Conflict, and the caller's transaction must end without effect, unless version `replaces` of
-    the output (0: none) and the named versions of its inputs in the same partition (or unpartitioned) are still
-    current.
+    Compare-and-set: raises Conflict as `require_current` does, and the caller's transaction must end without effect.
     """
-    before = current(connection, asset, partition)
-    if (before.version if before else 0) != replaces:
-        raise Conflict(f"{asset} of {partition or 'the project'} was published by another run meanwhile.")
-    for name, version in inputs.items():
-        found = current(connection, name, partition) or current(connection, name, UNPARTITIONED)
-        if found is None or found.version != version:
-            raise Conflict(f"{name}, an input of {asset}, was published by another run meanwhile.")
+    require_current(connection, asset=asset, partition=partition, version=replaces, inputs=inputs)
     connection.execute(
         sa.update(MANIFEST)
         .where(MANIFEST.c.asset == asset, MANIFEST.c.partition == partition, MANIFEST.c.is_current)
@@ -85,6 +77,37 @@ def publish(
     entry = Version(asset, partition, replaces + 1, run_id, file.path, file.sha256, file.rows, dict(inputs))
     connection.execute(sa.insert(MANIFEST).values(**vars(entry), is_current=True, published_at=now()))
     return entry
+
+
+def require_current(
+    connection: sa.Connection, *, asset: str, partition: str, version: int, inputs: Mapping[str, int]
+) -> None:
+    """Raise Conflict unless this version of the asset (0: none) and these versions of its inputs in the same partition
+    (or unpartitioned) are still current.
+    """
+    before = current(connection, asset, partition)
+    if (before.version if before else 0) != version:
+        raise Conflict(f"{asset} of {partition or 'the project'} was published by another run meanwhile.")
+    for name, read in inputs.items():
+        found = current(connection, name, partition) or current(connection, name, UNPARTITIONED)
+        if found is None or found.version != read:
+            raise Conflict(f"{name}, an input of {asset}, was published by another run meanwhile.")
+
+
+def computed_from(connection: sa.Connection, assets: Collection[str], partition: str) -> set[str]:
+    """These assets, and all that their current versions in the partition (or unpartitioned) were computed from, step by
+    step.
+    """
+    found: set[str] = set()
+    waiting = list(assets)
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        version = current(connection, name, partition) or current(connection, name, UNPARTITIONED)
+        waiting += version.inputs if version else ()
+    return found
 
 
 def _current() -> "sa.Select[*tuple[Any, ...]]":

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from orchestration_project.stores.ledger import now
-from orchestration_project.stores.schema import QUARANTINE
+from orchestration_project.stores.schema import CLAIMS, QUARANTINE
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,12 @@ def replace_refused(
 
 
 def refused_messages(connection: sa.Connection) -> dict[str, int]:
-    """Batch → number of its messages that wait in quarantine."""
+    """Batch → number of its own messages, those that it claimed, that wait in quarantine."""
     table = QUARANTINE.c
     count = sa.func.count(table.message_id.distinct())
-    query = sa.select(table.partition, count).where(table.state == "open").group_by(table.partition)
+    is_own = (CLAIMS.c.message_id == table.message_id) & (CLAIMS.c.batch == table.partition)
+    query = sa.select(table.partition, count).join(CLAIMS, is_own)
+    query = query.where(table.state == "open").group_by(table.partition)
     return {batch: number for batch, number in connection.execute(query)}
 
 

@@ -1,7 +1,7 @@
 """Rows that ask for a run of a batch: requested with the event that needs it, leased by whoever submits, kept alive by
 the run itself.
 
-requested → submitted (under a lease) → running (while its heart beats) → succeeded, halted, refused or failed
+requested → submitted (under a lease) → running (while its heart beats) → succeeded, halted, refused, stopped or failed
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ SILENT_BEATS = 6
 """A run that has missed this many heartbeats is taken for dead."""
 
 _TABLE = RUN_REQUESTS.c
-_ENDED = ("succeeded", "halted", "refused", "failed")
+_ENDED = ("succeeded", "halted", "refused", "stopped", "failed")
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,16 @@ def beat(connection: sa.Connection, key: str) -> None:
     _update(connection, key, heartbeat_at=now())
 
 
-def end(connection: sa.Connection, key: str, state: str, cause: str | None = None) -> bool:
-    """Record how a run ended: succeeded, halted, refused or failed. False when that was recorded before."""
-    ending = sa.update(RUN_REQUESTS).where(_TABLE.key == key, _TABLE.state.not_in(_ENDED))
+def end(
+    connection: sa.Connection, key: str, state: str, cause: str | None = None, *, run_id: str | None = None
+) -> bool:
+    """Record how the run of a request ended: succeeded, halted, refused, stopped or failed.
+
+    `run_id` is the run that ended; None: none has begun. False, and nothing is recorded, when the request has ended
+    before, or another run answers it by now.
+    """
+    is_its = _TABLE.run_id.is_(None) | (_TABLE.run_id == run_id)
+    ending = sa.update(RUN_REQUESTS).where(_TABLE.key == key, _TABLE.state.not_in(_ENDED), is_its)
     return connection.execute(ending.values(state=state, cause=cause)).rowcount == 1
 
 
