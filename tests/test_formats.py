@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestration_project.core.errors import FileRefused
-from orchestration_project.stores.formats import ERROR, LINE, LONGEST_ROW, MOST_COLUMNS, RAW, SUFFIXES, read_slices
+from orchestration_project.stores.formats import ERROR, LINE, MOST_COLUMNS, RAW, SUFFIXES, read_slices
+from orchestration_project.stores.text_rows import LONGEST_ROW
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 TEXT_SUFFIXES = sorted(SUFFIXES - {".parquet"})
@@ -131,9 +132,9 @@ def test_lines_may_end_in_carriage_returns_alone() -> None:
 
 
 def test_missing_quotes_never_cut_a_csv_row() -> None:
-    good, cut, next_good, opened = rows_of('a,b\n1,2\n3,fine\rand good\n5,6\n7,"8\n9,10\n', ".csv")
-    assert (good["b"], cut["b"], next_good["b"], opened["b"]) == ("2", None, "6", None)
-    assert (cut[LINE], cut[RAW], opened[LINE], opened[RAW]) == (3, "3,fine\rand good", 5, '7,"8\n9,10')
+    good, cut, next_good, opened, last = rows_of('a,b\n1,2\n3,fine\rand good\n5,6\n7,"8\n9,10\n', ".csv")
+    assert (good["b"], cut["b"], next_good["b"], opened["b"], last["b"]) == ("2", None, "6", None, "10")
+    assert (cut[LINE], cut[RAW], opened[LINE], opened[RAW], last[LINE]) == (3, "3,fine\rand good", 5, '7,"8', 6)
     assert "not CSV: new-line character seen in unquoted field. " in cut[ERROR]
     assert "a quote opens in this row and is never closed. " in opened[ERROR]
 

@@ -3,30 +3,28 @@
 A row that cannot be parsed stays, with its text and the reason. A file that is not what its suffix says is refused.
 """
 
-import csv
 import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestration_project.core.errors import FileRefused
+from orchestration_project.stores.text_rows import Lines, Records, Row, Unreadable, check_text, read_rows
 
 LINE = "_line"
 ERROR = "_error"
 RAW = "_raw"
 SUFFIXES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"})
 
-LONGEST_ROW = 16 * 2**20  # characters of one CSV record or one JSON line
 LARGEST_SLICE = 64 * 2**20  # characters of a slice's rows, each cell counted as 8 more
 MOST_COLUMNS = 10_000  # of one file
 
-_NOT_TEXT = re.compile("[\0\udc80-\udcff]")  # a NUL, or a byte that surrogateescape has hidden
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -37,11 +35,12 @@ def read_slices(path: Path, rows_per_slice: int) -> Iterator[pa.Table]:
     the row cannot be parsed, else null), `_raw` (string: its text then, with bytes that are not text written `\\xff`),
     then the file's own in order of first appearance, null in a row with an error. Without rows there are no tables.
 
-    CSV and TSV: every column is string, an empty field is null. Parquet: the file's own types. JSON Lines: a slice has
-    its own columns and those of all slices before it. A column is string, bool, int64 or float64 if all its values in
-    the slice are, so its type may differ between slices; without values it is string. Elsewhere strings stay, and the
-    rest is written as JSON; so are integers beyond int64, or 2**53 among floats. A line of text ends with \\n or
-    \\r\\n, and with a \\r alone only if there is no \\n in the first 8 KiB.
+    CSV and TSV: every column is string, an empty field is null. A quote that is never closed, or only amid the text of
+    another line, costs the line in which it opens; the lines behind it are read as rows of their own. Parquet: the
+    file's own types. JSON Lines: a slice has its own columns and those of all slices before it. A column is string,
+    bool, int64 or float64 if all its values in the slice are, so its type may differ between slices; without values it
+    is string. Elsewhere strings stay, and the rest is written as JSON; so are integers beyond int64, or 2**53 among
+    floats. A line of text ends with \\n or \\r\\n, and with a \\r alone only if there is no \\n in the first 8 KiB.
 
     Memory follows the slice: in Parquet its number of rows, else also their length: it may end early (`LARGEST_SLICE`),
     and a row of `LONGEST_ROW` characters is an error, of which `_raw` holds the beginning.
@@ -65,136 +64,65 @@ def read_slices(path: Path, rows_per_slice: int) -> Iterator[pa.Table]:
     delimiter = {".csv": ",", ".tsv": "\t"}.get(suffix)
     columns: dict[str, None] = {}
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline=newline) as file:
-        lines = _Lines(file)
+        lines = Lines(file)
         if delimiter:
             rows = _csv_rows(path, lines, delimiter, columns)
         else:
-            rows = _rows(lines, lambda: _read_object(path, lines, columns))
+            rows = read_rows(lines, lambda: _read_object(path, lines, columns))
         yield from _slices(rows, rows_per_slice, columns)
 
 
-class _Unreadable(Exception):
-    """Why one row cannot be parsed; becomes its `_error`."""
-
-
-class _Row(NamedTuple):
-    line: int
-    size: int
-    values: dict[str, Any]
-    error: str | None = None
-    raw: str | None = None
-
-
-class _Lines(Iterator[str]):
-    """The lines of a text file: counted, and kept until the next row begins."""
-
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
-        self.count = 0
-        self.ended = False
-        self.begin_row()
-
-    def __next__(self) -> str:
-        line = self._file.readline(LONGEST_ROW)
-        if not line:
-            self.ended = True
-            raise StopIteration
-        self.row.append(line)
-        self.count += 1
-        self.size += len(line)
-        if self.size >= LONGEST_ROW:
-            while line and line[-1] not in "\r\n":
-                line = self._file.readline(LONGEST_ROW)
-            raise _Unreadable(f"the row reaches {LONGEST_ROW} characters. Shorten it, or close its quote.")
-        return line
-
-    def begin_row(self) -> None:
-        self.row: list[str] = []
-        self.size = 0  # characters of the row so far
-        self.line = self.count + 1  # where it starts
-
-
-def _rows(lines: _Lines, read: Callable[[], dict[str, Any] | None]) -> Iterator[_Row]:
-    """Every row that `read` gives before StopIteration; there None is a blank line, `_Unreadable` an error."""
-    while True:
-        lines.begin_row()
-        try:
-            values = read()
-        except StopIteration:
-            return
-        except _Unreadable as flaw:
-            raw = "".join(lines.row).encode(errors="surrogateescape").decode(errors="backslashreplace")
-            raw = raw.replace("\0", "\\x00").removesuffix("\n").removesuffix("\r")
-            yield _Row(lines.line, lines.size, {}, str(flaw), raw)
-        else:
-            if values is not None:
-                yield _Row(lines.line, lines.size, values)
-
-
-def _csv_rows(path: Path, lines: _Lines, delimiter: str, columns: dict[str, None]) -> Iterator[_Row]:
+def _csv_rows(path: Path, lines: Lines, delimiter: str, columns: dict[str, None]) -> Iterator[Row]:
     """The records below the header, whose names are put into `columns`."""
-    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_ROW))
-    reader = csv.reader(lines, delimiter=delimiter)
+    records = Records(lines, delimiter)
     header: list[str] = []
     while not header:
         lines.begin_row()
         try:
-            header = _read_record(reader, lines)
+            header = records.read()
         except StopIteration:
             return
-        except _Unreadable as flaw:
+        except Unreadable as flaw:
             raise FileRefused(f"{path.name} has no readable header in line {lines.line}: {flaw}") from flaw
     _refuse_unusable_names(path, header)
     columns.update(dict.fromkeys(header))
 
     def read() -> dict[str, Any] | None:
-        fields = _read_record(reader, lines)
+        fields = records.read()
         if fields and len(fields) != len(header):
-            raise _Unreadable(f"expected {len(header)} fields, found {len(fields)}. Quote fields with delimiters.")
+            raise Unreadable(f"expected {len(header)} fields, found {len(fields)}. Quote fields with delimiters.")
         return {name: field for name, field in zip(header, fields, strict=True) if field} if fields else None
 
-    yield from _rows(lines, read)
+    yield from read_rows(lines, read)
 
 
-def _read_record(reader: Iterator[list[str]], lines: _Lines) -> list[str]:
-    """The fields of the next record; none for a blank line."""
-    try:
-        fields = next(reader)
-    except csv.Error as error:
-        raise _Unreadable(f"not CSV: {str(error).partition(' - ')[0]}. Correct the row.") from error
-    _check_text("".join(lines.row))
-    if lines.ended:  # the reader asks for a line more only within quotes
-        raise _Unreadable("a quote opens in this row and is never closed. Close it, or double it if it is text.")
-    return fields
-
-
-def _read_object(path: Path, lines: _Lines, columns: dict[str, None]) -> dict[str, Any] | None:
+def _read_object(path: Path, lines: Lines, columns: dict[str, None]) -> dict[str, Any] | None:
     """The object of the next line, what is nested in it as JSON, its keys put into `columns`; None for a blank line."""
     text = next(lines)
     if not text.strip(" \t\r\n"):
         return None
-    _check_text(text)
+    check_text(text)
     try:
         found = _DECODER.decode(text)
         if not isinstance(found, dict):
-            raise _Unreadable(f"expected an object, found {text.strip():.40}. Write one {{...}} a line.")
+            raise Unreadable(f"expected an object, found {text.strip():.40}. Write one {{...}} a line.")
         if _SURROGATE.search(text):
             _json(found).encode()
         for key, value in found.items():
             if isinstance(value, (dict, list)):
                 found[key] = _json(value)
         if "\\u0000" in text and any(isinstance(value, str) and "\0" in value for value in found.values()):
-            raise _Unreadable("\\u0000 is NUL, which is no character of a text. Leave it out.")
+            raise Unreadable("\\u0000 is NUL, which is no character of a text. Leave it out.")
     except json.JSONDecodeError as error:
-        raise _Unreadable(f"not JSON: {error.msg} at character {error.pos + 1}. Write one {{...}} a line.") from error
+        raise Unreadable(f"not JSON: {error.msg} at character {error.pos + 1}. Write one {{...}} a line.") from error
     except UnicodeEncodeError as error:
-        raise _Unreadable(f"{error.object[error.start]!r} is half a character. Write it whole.") from error
+        raise Unreadable(f"{error.object[error.start]!r} is half a character. Write it whole.") from error
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of levels
-        raise _Unreadable("a number is too long, or the nesting too deep, to be read. Write it as a string.") from error
+        raise Unreadable("a number is too long, or the nesting too deep, to be read. Write it as a string.") from error
     if not found.keys() <= columns.keys():
         _refuse_reserved_names(path, found)
         if len(columns.keys() | found.keys()) > MOST_COLUMNS:
-            raise _Unreadable(f"the file has more than {MOST_COLUMNS} keys with this row's. Put them into one object.")
+            raise Unreadable(f"the file has more than {MOST_COLUMNS} keys with this row's. Put them into one object.")
         columns.update(dict.fromkeys(found))
     return found
 
@@ -203,14 +131,14 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         [(key, times)] = Counter(key for key, _ in pairs).most_common(1)
-        raise _Unreadable(f"the key {key!r:.80} stands {times} times in one object. Keep one.")
+        raise Unreadable(f"the key {key!r:.80} stands {times} times in one object. Keep one.")
     return found
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise _Unreadable(f"{text:.40} is not a number that JSON and float64 hold. Write null, or a string.")
+        raise Unreadable(f"{text:.40} is not a number that JSON and float64 hold. Write null, or a string.")
     return number
 
 
@@ -218,17 +146,8 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_finite, pars
 _json = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def _check_text(row: str) -> None:
-    if row.isascii() and "\0" not in row:
-        return
-    if bad := _NOT_TEXT.search(row):
-        place = len(row[: bad.start()].encode()) + 1
-        byte = ord(bad[0]) & 0xFF
-        raise _Unreadable(f"byte {place} of the row is 0x{byte:02x}, which is not UTF-8 text. Save the file as UTF-8.")
-
-
-def _slices(rows: Iterator[_Row], rows_per_slice: int, columns: dict[str, None]) -> Iterator[pa.Table]:
-    taken: list[_Row] = []
+def _slices(rows: Iterator[Row], rows_per_slice: int, columns: dict[str, None]) -> Iterator[pa.Table]:
+    taken: list[Row] = []
     size = 0
     for row in rows:
         taken.append(row)
@@ -240,7 +159,7 @@ def _slices(rows: Iterator[_Row], rows_per_slice: int, columns: dict[str, None])
         yield _table(taken, columns)
 
 
-def _table(rows: list[_Row], columns: dict[str, None]) -> pa.Table:
+def _table(rows: list[Row], columns: dict[str, None]) -> pa.Table:
     lines = pa.array([row.line for row in rows], pa.int64())
     errors = pa.array([row.error for row in rows], pa.string())
     raws = pa.array([row.raw for row in rows], pa.string())
