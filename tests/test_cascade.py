@@ -125,9 +125,9 @@ def test_the_safe_state_is_never_accepted_however_sure_it_is(home: Home):
     ("script", "says"),
     [
         (failing(ValueError("no list of words")), "last failed: ValueError"),
-        (failing(TimeoutError("slow")), "last is unavailable"),
+        (failing(TimeoutError("slow")), "last is unavailable: TimeoutError"),
         (same_answer(None, None), "last left rows without a label"),
-        (same_answer("blue", None), "'blue'"),
+        (same_answer("blue", None), "last answered 3 of 3 rows with none of its labels"),
     ],
 )
 def test_nobody_stands_behind_the_safe_state_so_its_failure_is_raised(home: Home, script: Script, says: str):

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scripted_cascades import SAFE, by_row, column, decide, decided, failing, failing_first, messages, scripted
+from scripted_cascades import LABELS, SAFE, by_row, column, decide, decided, failing, failing_first, messages, scripted
 
 from orchestration_project.core.errors import (
     ArtifactRefused,
@@ -127,6 +127,35 @@ def test_a_failure_is_told_without_what_its_error_quotes_and_the_row_keeps_the_w
     assert column(found, "reason")[0].startswith("broken failed: KeyError('text of m0')")
 
 
+def test_a_performer_that_echoes_a_text_is_told_without_it_and_each_row_keeps_its_own(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(cascade_module, "CHUNK_ROWS", 2)
+
+    def echo(rows: pd.DataFrame) -> pd.DataFrame:
+        return same_answer("red", 0.9)(rows).assign(label=["red", *rows["text"].iloc[1:]])
+
+    found = decided(home, scripted("echo", echo))
+    told = "echo answered 1 of 2 rows with none of its labels"
+    assert found.work[0].failure == f"{told}."
+    ending = "; nobody else could decide"
+    assert column(found, "reason") == [told + ending, f"{told}: text of m1{ending}", told + ending]
+
+
+SAYS_TOO_MUCH = [PerformerFailed("text of m0"), PerformerUnavailable("text of m0"), TimeoutError("text of m0")]
+
+
+@pytest.mark.parametrize("error", [*SAYS_TOO_MUCH, ValueError("text of m0")])
+def test_what_a_performer_raises_is_told_by_its_type_and_kept_in_the_rows(home: Home, error: Exception):
+    found = decided(home, scripted("broken", failing(error)))
+    assert found.work[0].failure == type(error).__name__
+    assert all(repr(error) in reason for reason in column(found, "reason"))
+    last = Scripted("last", failing(error), labels=LABELS, kind="safe_state")
+    with pytest.raises(PerformerFailed, match=rf"^last (failed|is unavailable): {type(error).__name__}$") as raised:
+        decide(Cascade(safe_state=last), home)
+    assert raised.value.__cause__ is error
+
+
 @pytest.mark.parametrize("refusal", [NoChampion("train first"), ArtifactRefused("another file")])
 def test_a_refusal_is_no_failure_of_the_performer_and_is_not_worked_around(home: Home, refusal: Exception):
     with pytest.raises(type(refusal)):
@@ -135,7 +164,7 @@ def test_a_refusal_is_no_failure_of_the_performer_and_is_not_worked_around(home:
 
 def test_a_model_without_champion_is_refused_before_anybody_is_asked(home: Home):
     first = scripted("first", same_answer("red", 0.1))
-    with pytest.raises(NoChampion, match="orchestrate train --model tone"):
+    with pytest.raises(NoChampion, match="'tone' has no version in use; run: orchestrate train"):
         decide(Cascade(first, Model("tone"), safe_state=SAFE), home)
     assert first.asked == 0
 

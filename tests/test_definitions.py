@@ -96,8 +96,8 @@ def test_the_lineage_reads_like_the_workflow(graph: AssetGraph) -> None:
         "sentiment": {"feedback", "sentiment_champion"},
         "issue": {"feedback", "sentiment", "issue_champion"},
         "route": {"feedback", "issue"},
-        "summary": {"route"},
-        "alert": {"summary", "route"},
+        "summary": {"feedback", "route"},
+        "alert": {"feedback", "summary", "route"},
     }
 
 

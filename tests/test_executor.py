@@ -30,7 +30,7 @@ from orchestration_project.stores.batches import Batch
 from orchestration_project.stores.champions import Champion
 from orchestration_project.stores.home import Home, current_home
 from orchestration_project.stores.run_requests import KEY_TAG, WORKFLOW
-from orchestration_project.stores.schema import RUN_REQUESTS
+from orchestration_project.stores.schema import AUDIT, RUN_REQUESTS
 
 pytestmark = pytest.mark.xdist_group("executor")
 
@@ -234,7 +234,8 @@ def test_third_failure_sets_the_batch_aside_with_the_cause(
         pass
     found = batch_of(home, batch)
     assert found.state == "set_aside"
-    assert found.cause == "3 runs failed; the last: note: ValueError: the disk is on fire"
+    place = f"tests/test_executor.py:{fail.__code__.co_firstlineno + 1}"
+    assert found.cause == f"3 runs failed; the last: note: ValueError in {place}; the run's log in Dagster has the rest"
     assert requests(home) == [("arrival", attempt, "failed") for attempt in (1, 2, 3)]
     assert audited(home)[-1] == "set aside"
     with home.ledger.read() as connection:
@@ -454,3 +455,18 @@ def test_failed_run_without_a_batch_is_not_tried_again(home: Home, instance: dg.
     in_the_way.append(fail)
     assert not run(instance, None, job="catalogue_job").success
     assert run_next(home, instance) is None
+
+
+def test_text_of_a_foreign_error_reaches_neither_the_request_nor_the_batch_nor_the_audit(
+    home: Home, instance: dg.DagsterInstance, promoted: None
+) -> None:
+    in_the_way.extend([fail] * 3)
+    send(home, "angry")
+    while run_next(home, instance):
+        pass
+    with home.ledger.read() as connection:
+        causes = list(connection.execute(sa.select(RUN_REQUESTS.c.cause)).scalars())
+        causes += [batch.cause for batch in batches.set_aside(connection)]
+        causes += connection.execute(sa.select(AUDIT.c.detail).where(AUDIT.c.action == "set aside")).scalars()
+    assert len(causes) == 5
+    assert all("note: ValueError in " in cause and "on fire" not in cause for cause in causes)

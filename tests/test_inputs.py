@@ -234,7 +234,8 @@ def test_of_decisions_a_step_sees_the_decided_rows_only(home: Home):
 def test_a_plain_asset_reads_one_input_by_the_same_rules(home: Home, form: Any):
     publish(home, "words", "b1", words("x"))
     found = read_input(home, "words", "b1", form)
-    assert isinstance(found, form if form in (pd.DataFrame, pyarrow.Table) else pd.DataFrame)
+    assert found.versions == {"words": 1}
+    assert isinstance(found.arguments["words"], form if form in (pd.DataFrame, pyarrow.Table) else pd.DataFrame)
     halt(home, "words", "b1", "too many bad rows.")
     for read in (partial(read_input, home, "words", "b1", form), partial(read_input, home, "other", "b1", form)):
         with pytest.raises(Refused):

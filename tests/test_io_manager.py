@@ -1,6 +1,8 @@
 """How ordinary Dagster assets read and write the warehouse."""
 
+import json
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -170,3 +172,96 @@ def test_two_plain_runs_at_once_both_publish(home: Home):
         assert found is not None
         assert found.version == 2
         assert audit.breaks(connection) == []
+
+
+meanwhile: list[Callable[[], object]] = []
+"""What other runs do while the next computations of `plain` go on, one each."""
+
+
+def plain_asset(**arguments: Any) -> dg.AssetsDefinition:
+    @dg.asset(name="plain", partitions_def=BATCHES, **arguments)
+    def plain(word: pd.DataFrame) -> pd.DataFrame:
+        if meanwhile:
+            meanwhile.pop(0)()
+        return word
+
+    return plain
+
+
+def current(home: Home, asset: str, partition: str = "b1") -> manifest.Version:
+    with home.ledger.read() as connection:
+        found = manifest.current(connection, asset, partition)
+    assert found is not None
+    return found
+
+
+def test_a_version_names_the_versions_that_it_was_computed_from(home: Home):
+    @dg.asset
+    def policy() -> pd.DataFrame:
+        return pd.DataFrame({"days": [14]})
+
+    @dg.asset(partitions_def=BATCHES)
+    def answer(word: pd.DataFrame, policy: pd.DataFrame) -> pd.DataFrame:
+        return word.assign(days=policy["days"][0])
+
+    assert run(home, policy, batch=None).success
+    assert run(home, word).success
+    assert run(home, word, policy, answer, selection=["word", "answer"]).success
+    assert current(home, "answer").inputs == {"word": 2, "policy": 1}
+    with home.ledger.read() as connection:
+        detail = connection.execute(sa.select(AUDIT.c.detail).order_by(AUDIT.c.sequence.desc()).limit(1)).scalar_one()
+    assert json.loads(detail)["inputs"] == {"word": 2, "policy": 1}
+
+
+def test_what_was_computed_from_an_earlier_input_never_replaces_what_was_computed_from_a_later(home: Home):
+    plain = plain_asset()
+    assert run(home, word).success
+    meanwhile.append(lambda: run(home, word, plain))
+    late = run(home, word, plain, selection=["plain"])
+    assert not late.success
+    assert "word, an input of plain, was published by another run meanwhile. Materialise plain again." in failure(late)
+    assert (current(home, "plain").version, current(home, "plain").inputs) == (1, {"word": 2})
+    assert run(home, word, plain, selection=["plain"]).success
+    assert (current(home, "plain").version, current(home, "plain").inputs) == (2, {"word": 2})
+
+
+def test_a_retry_reads_the_changed_input_again(home: Home):
+    plain = plain_asset(retry_policy=dg.RetryPolicy(max_retries=1))
+    assert run(home, word).success
+    meanwhile.append(lambda: run(home, word))
+    assert run(home, word, plain, selection=["plain"]).success
+    assert (current(home, "plain").version, current(home, "plain").inputs) == (1, {"word": 2})
+
+
+def test_another_runs_version_of_the_same_inputs_is_replaced(home: Home):
+    plain = plain_asset()
+    assert run(home, word).success
+    meanwhile.append(lambda: run(home, word, plain, selection=["plain"]))
+    assert run(home, word, plain, selection=["plain"]).success
+    assert (current(home, "plain").version, current(home, "plain").inputs) == (2, {"word": 1})
+
+
+def test_an_input_that_was_halted_meanwhile_is_refused(home: Home):
+    def record_halt() -> None:
+        with home.ledger.write() as connection:
+            halts.record_halt(connection, asset="word", partition="b1", run_id="run-1", reason="All were refused.")
+
+    plain = plain_asset()
+    assert run(home, word).success
+    meanwhile.append(record_halt)
+    assert "word of batch b1 is halted since run run-1" in failure(run(home, word, plain, selection=["plain"]))
+    with home.ledger.read() as connection:
+        assert manifest.current(connection, "plain", "b1") is None
+
+
+def test_an_input_of_another_partition_is_watched_too(home: Home):
+    first = {"word": dg.AssetIn(partition_mapping=dg.SpecificPartitionsPartitionMapping(["b1"]))}
+    plain = plain_asset(ins=first)
+    assert run(home, word).success
+    assert run(home, word, plain, batch="b2", selection=["plain"]).success
+    assert rows(home, "plain", "b2") == rows(home, "word", "b1")
+    assert current(home, "plain", "b2").inputs == {}, "lineage is within a partition"
+    meanwhile.append(lambda: run(home, word))
+    late = run(home, word, plain, batch="b2", selection=["plain"])
+    assert "word, an input of plain, was published by another run meanwhile" in failure(late)
+    assert current(home, "plain", "b2").version == 1

@@ -145,7 +145,7 @@ def test_no_unhappy_message_gives_no_row(home: Home) -> None:
 def test_without_a_champion_the_step_says_what_to_run(home: Home) -> None:
     use_model(home, "sentiment", FEELINGS)
     batch = send(home, [{"text": "awful late courier"}])
-    assert "orchestrate train --model issue" in failure(run(home, feedback, sentiment, issue, batch=batch))
+    assert "in use; run: orchestrate train" in failure(run(home, feedback, sentiment, issue, batch=batch))
 
 
 def test_unknown_is_said_only_when_nobody_could_answer(home: Home) -> None:

@@ -17,6 +17,7 @@ from orchestration_project.performers.model import Model
 from orchestration_project.performers.performer import (
     ANSWER_COLUMNS,
     KINDS,
+    BrokenContract,
     Performer,
     Prepared,
     hold_to_contract,
@@ -241,11 +242,12 @@ ASKED = rows_of(["a", "b"], index=[4, 9])
         (lambda good: pd.concat([good, good]), "answered 4"),
         (lambda good: good.reset_index(drop=True), "asked about 2 rows"),
         (lambda good: good.iloc[::-1], "asked about 2 rows"),
-        (lambda good: good.assign(label="ugly"), "'ugly'"),
-        (lambda good: good.assign(label=1), "'1'"),
-        (lambda good: good.assign(confidence=1.2), r"confidence 1\.2"),
-        (lambda good: good.assign(confidence=-0.1), r"confidence -0\.1"),
-        (lambda good: good.assign(confidence=np.inf), "confidence inf"),
+        (lambda good: good.assign(label="ugly"), "answered 2 of 2 rows with none of its labels"),
+        (lambda good: good.assign(label=["ugly", "good"]), "answered 1 of 2 rows with none of its labels"),
+        (lambda good: good.assign(label=1), "answered 2 of 2 rows with none of its labels"),
+        (lambda good: good.assign(confidence=[1.2, 1]), "answered 1 of 2 rows with a confidence beyond 0 to 1"),
+        (lambda good: good.assign(confidence=-0.1), "2 of 2 rows with a confidence beyond 0 to 1"),
+        (lambda good: good.assign(confidence=np.inf), "2 of 2 rows with a confidence beyond 0 to 1"),
         (lambda good: good.assign(confidence="sure"), "no number"),
     ],
 )
@@ -258,6 +260,28 @@ def test_an_answer_that_breaks_the_contract_is_a_failure_that_says_how(
     assert len(hold_to_contract(performer, prepared, ASKED, good)) == 2
     with pytest.raises(PerformerFailed, match=f"^script .*{what}"):
         hold_to_contract(performer, prepared, ASKED, broken(good))
+
+
+@pytest.mark.parametrize(
+    ("column", "answered", "kept"),
+    [
+        ("label", ["my card 4111", "good"], {4: "my card 4111"}),
+        ("label", ["ugly", None], {4: "ugly"}),
+        ("confidence", [0.5, 1.2], {9: "1.2"}),
+        ("confidence", ["my card 4111", "sure"], {4: "my card 4111", 9: "sure"}),
+    ],
+)
+def test_a_broken_contract_is_told_without_the_answer_which_is_kept_for_its_row(
+    column: str, answered: list[object], kept: dict[int, str], home: Home
+):
+    performer = Scripted("script", same_answer("good", 0.9), labels=["good"])
+    prepared = performer.prepare(home)
+    answers = prepared.answer(ASKED).assign(**{column: pd.Series(answered, ASKED.index, dtype="object")})
+    with pytest.raises(BrokenContract) as broken:
+        hold_to_contract(performer, prepared, ASKED, answers)
+    assert broken.value.answers.to_dict() == kept
+    assert all(answer not in str(broken.value) for answer in kept.values())
+    assert broken.value.__cause__ is None
 
 
 @pytest.mark.parametrize(

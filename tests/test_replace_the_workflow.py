@@ -41,6 +41,7 @@ def test_the_page_holds_the_files_it_speaks_of() -> None:
         "assets/invoices/invoice.py",
         "assets/invoices/payment_rules.csv",
         "assets/invoices/payment.py",
+        "assets/invoices/plain_payment.py",
         "assets/triggers.py",
         "invoices.csv",
     }
@@ -64,9 +65,18 @@ def test_the_replaced_workflow_runs_gates_and_explains(project: Path) -> None:
 
     story = json.loads(orchestrate(project, "explain", "I-3", "--json").stdout)
     assert story["message"]["supplier"] == "Castles Inc"
-    assert [decision["label"] for decision in story["decisions"]] == ["ask"]
+    labels = {decision["asset"]: decision["label"] for decision in story["decisions"]}
+    assert labels == {"payment": "ask", "plain_payment": "ask"}
     refused = json.loads(orchestrate(project, "explain", "I-4", "--json").stdout)
     assert [refusal["reason"] for refusal in refused["quarantined"]] == ["amount_greater_than"]
+
+
+def test_the_plain_asset_has_the_rows_of_the_model_output(project: Path) -> None:
+    assert orchestrate(project, "send", "invoices.csv").returncode == 0
+    decided = json.loads(orchestrate(project, "sql", "SELECT * FROM payment ORDER BY ALL", "--json").stdout)
+    plain = json.loads(orchestrate(project, "sql", "SELECT * FROM plain_payment ORDER BY ALL", "--json").stdout)
+    assert len(decided) == 3
+    assert plain == decided
 
 
 def test_a_file_that_drifted_halts_the_replaced_workflow(project: Path) -> None:

@@ -79,6 +79,7 @@ def check_labels(labels: Sequence[str]) -> None:
     contract=Alert,
     announce=announce,
     output_required=False,
+    deps=["feedback"],
     group_name="feedback",
     kinds={"duckdb", "csv"},
     owners=["team:executives"],

@@ -118,7 +118,14 @@ ORDER BY route.issue, route.received_at, route.message_id
 """
 
 
-@governed_asset(contract=Summary, group_name="feedback", kinds={"duckdb"}, owners=["team:customer-care"], tags=PERSONAL)
+@governed_asset(
+    contract=Summary,
+    deps=["feedback"],
+    group_name="feedback",
+    kinds={"duckdb"},
+    owners=["team:customer-care"],
+    tags=PERSONAL,
+)
 def summary(route: pd.DataFrame, warehouse: duckdb.DuckDBPyConnection, batch: Batch, home: Home) -> pd.DataFrame:
     """What unhappy customers write about, how much, and what is unusual."""
     if route.empty:

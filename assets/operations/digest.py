@@ -63,7 +63,7 @@ def announce(digest: Mapping[str, Any]) -> Notice:
     partitions_def=None,
     announce=announce,
     output_required=False,
-    deps=["alert"],
+    deps=["feedback", "sentiment", "issue", "alert"],
     group_name="operations",
     kinds={"duckdb"},
     owners=["team:executives"],

@@ -13,6 +13,7 @@ import dagster as dg
 from sqlalchemy.exc import DBAPIError
 
 from orchestration_project.core.errors import Refused
+from orchestration_project.dispatch.cause import cause_of
 from orchestration_project.dispatch.lost_runs import is_stopped
 from orchestration_project.governance.outcomes import STOPPED, Failure, finish
 from orchestration_project.model_output.decorators import GOVERNED
@@ -120,14 +121,8 @@ def _required_assets(plan_context) -> list[str] | None:  # type: ignore[no-untyp
 
 
 def _failure(event: dg.DagsterEvent) -> Failure | None:
-    """What a step's failure event says, in the step's own words; None for any other event."""
+    """What a step's failure event says, without what may repeat a message; None for any other event."""
     if not event.is_step_failure:
         return None
-    data = event.step_failure_data
-    own = data.user_failure_data
-    if own is not None and own.description:
-        return Failure(f"{event.step_key}: {own.description}", is_final=REFUSAL in own.metadata)
-    error = data.error
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return Failure(f"{event.step_key}: {error.message.strip() if error else 'unknown cause'}")
+    own = event.step_failure_data.user_failure_data
+    return Failure(f"{event.step_key}: {cause_of(event)}", is_final=own is not None and REFUSAL in own.metadata)

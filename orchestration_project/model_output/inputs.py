@@ -130,13 +130,13 @@ def load(home: Home, signature: Signature, partition: str, own: tuple[str, pyarr
     return inputs
 
 
-def read_input(home: Home, asset: str, partition: str, form: Any) -> Any:
-    """One asset's current rows in the form asked for; of decisions, the decided rows.
+def read_input(home: Home, asset: str, partition: str, form: Any) -> Inputs:
+    """One asset's current rows as the argument of its name, in the form asked for (pandas where it says nothing).
 
     HaltedInput or MissingInput as in `load`.
     """
     wanted = AssetInput(asset, form if form in ASSET_FORMS else pd.DataFrame)
-    return load(home, Signature({asset: wanted}, (), (), (), ()), partition, ("", pyarrow.schema([]))).arguments[asset]
+    return load(home, Signature({asset: wanted}, (), (), (), ()), partition, ("", pyarrow.schema([])))
 
 
 def refuse_halted(connection: sa.Connection, partition: str, inputs: Collection[str]) -> None:

@@ -24,7 +24,7 @@ import stamina
 from orchestration_project.core.contracts import arrow_schema
 from orchestration_project.core.errors import OrchestrationError, PerformerFailed, PerformerUnavailable
 from orchestration_project.performers.decision import Decision
-from orchestration_project.performers.performer import Performer, Prepared, hold_to_contract
+from orchestration_project.performers.performer import BrokenContract, Performer, Prepared, hold_to_contract
 from orchestration_project.stores.home import Home
 
 CHUNK_ROWS = 10_000
@@ -40,7 +40,8 @@ COLUMNS = tuple(arrow_schema(Decision).names)
 class Work:
     """What one performer did in a batch: rows asked and accepted, seconds spent, and how it failed if it did.
 
-    `failure` is for people and logs: it quotes no foreign error, whose text may quote a message.
+    `failure` is for metadata and audit: a broken contract in our words, or the type of what the performer raised. It
+    quotes neither an error nor an answer, which may repeat a message; the reason of a row does.
     """
 
     performer: str
@@ -130,7 +131,7 @@ class Cascade:
             failure = failure or self._ask_chunk(performer, ready, chunk, frame, work)
             if failure is not None:
                 frame.loc[chunk.index, "degraded"] = True
-                _note(frame, chunk.index, str(failure).rstrip("."))
+                _note(frame, chunk.index, _reasons(failure, chunk.index))
         if failure is not None:
             work.failure = type(failure.__cause__).__name__ if failure.__cause__ else str(failure)
         work.seconds = time.perf_counter() - started
@@ -157,20 +158,37 @@ class Cascade:
 
 
 def _answers(performer: Performer, ready: Prepared, rows: pd.DataFrame) -> pd.DataFrame:
-    """The performer's answers, held to its contract; whatever else it raises becomes PerformerFailed with its cause."""
+    """The performer's answers, held to its contract; whatever it raises but a refusal becomes PerformerFailed with its
+    cause.
+    """
 
     @stamina.retry(on=PerformerUnavailable, attempts=ATTEMPTS, timeout=None, wait_initial=0.05, wait_max=2.0)
     def call() -> pd.DataFrame:
         try:
             return hold_to_contract(performer, ready, rows, ready.answer(rows.copy()))
-        except OrchestrationError:
+        except BrokenContract:
             raise
-        except (ConnectionError, TimeoutError) as error:
-            raise PerformerUnavailable(f"{performer.name} is unavailable: {error!r}") from error
+        except (PerformerUnavailable, ConnectionError, TimeoutError) as error:
+            raise PerformerUnavailable(f"{performer.name} is unavailable: {type(error).__name__}") from error
         except Exception as error:
-            raise PerformerFailed(f"{performer.name} failed: {error!r}") from error
+            if isinstance(error, OrchestrationError) and not isinstance(error, PerformerFailed):
+                raise
+            raise PerformerFailed(f"{performer.name} failed: {type(error).__name__}") from error
 
     return call()
+
+
+def _reasons(failure: PerformerFailed, rows: pd.Index) -> pd.Series:
+    """How a performer failed, as the rows keep it: with what its error says, and with the row's own strange answer."""
+    told = str(failure).rstrip(".")
+    cause = failure.__cause__
+    if cause is not None:
+        told = told.removesuffix(type(cause).__name__) + repr(cause)
+    reasons = pd.Series(told, rows, dtype="str")
+    if isinstance(failure, BrokenContract):
+        own = failure.answers[failure.answers.index.isin(rows)].dropna()
+        reasons[own.index] += ": " + own
+    return reasons
 
 
 def _take(frame: pd.DataFrame, performer: Performer, ready: Prepared, answers: pd.DataFrame) -> int:

@@ -51,30 +51,43 @@ class Performer(ABC):
         """Read what is needed to answer; NoChampion if a model has no version in use."""
 
 
+class BrokenContract(PerformerFailed):
+    """A performer answered what it may not.
+
+    The sentence quotes no answer, which may repeat a message; `answers` are those that broke the contract, each for its
+    own row (same index).
+    """
+
+    def __init__(self, sentence: str, answers: pd.Series | None = None) -> None:
+        super().__init__(sentence)
+        self.answers = pd.Series(dtype="str") if answers is None else answers.astype("str")
+
+
 def hold_to_contract(
     performer: Performer, prepared: Prepared, rows: pd.DataFrame, answers: pd.DataFrame
 ) -> pd.DataFrame:
-    """The answers with their types settled, or PerformerFailed that says what they break.
+    """The answers with their types settled, or BrokenContract that says what they break.
 
     Each row has one answer; labels are among the performer's own; confidence lies in 0 to 1.
     """
+    name, asked = performer.name, len(rows)
     if not isinstance(answers, pd.DataFrame):  # pyright: ignore[reportUnnecessaryIsInstance]  # scripts are not typed
-        raise PerformerFailed(f"{performer.name} answered {type(answers).__name__} and no frame.")
-    missing = [name for name in ANSWER_COLUMNS if (answers.columns == name).sum() != 1]
+        raise BrokenContract(f"{name} answered {type(answers).__name__} and no frame.")
+    missing = [column for column in ANSWER_COLUMNS if (answers.columns == column).sum() != 1]
     if missing:
-        raise PerformerFailed(f"{performer.name} has not one column {', '.join(missing)} in its answer.")
+        raise BrokenContract(f"{name} has not one column {', '.join(missing)} in its answer.")
     if not answers.index.equals(rows.index):
-        raise PerformerFailed(f"{performer.name} was asked about {len(rows)} rows and answered {len(answers)} others.")
+        raise BrokenContract(f"{name} was asked about {asked} rows and answered {len(answers)} others.")
     labels = answers["label"].astype("str")
-    strange = sorted(set(labels.dropna()) - prepared.labels)
-    if strange:
-        raise PerformerFailed(f"{performer.name} answered '{strange[0]}', which is none of its labels.")
+    strange = labels[labels.notna() & ~labels.isin(prepared.labels)]
+    if len(strange):
+        raise BrokenContract(f"{name} answered {len(strange)} of {asked} rows with none of its labels.", strange)
     try:
         confidence = answers["confidence"].astype("float64")
-    except (TypeError, ValueError) as error:
-        raise PerformerFailed(f"{performer.name} answered a confidence that is no number.") from error
-    known = confidence.dropna()
-    if not known.between(0, 1).all():
-        raise PerformerFailed(f"{performer.name} answered confidence {known[~known.between(0, 1)].iloc[0]}.")
+    except (TypeError, ValueError):
+        raise BrokenContract(f"{name} answered a confidence that is no number.", answers["confidence"]) from None
+    beyond = confidence[confidence.notna() & ~confidence.between(0, 1)]
+    if len(beyond):
+        raise BrokenContract(f"{name} answered {len(beyond)} of {asked} rows with a confidence beyond 0 to 1.", beyond)
     reason = answers["reason"].astype("str").fillna("")
     return pd.DataFrame({"label": labels, "confidence": confidence, "reason": reason}, index=rows.index)
