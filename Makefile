@@ -21,7 +21,7 @@ up: setup
 	$(BIN)/orchestrate up
 
 test: setup lint
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check $(SOURCES)

@@ -37,7 +37,7 @@ train_one = [
 send_digest = dg.define_asset_job(
     "send_digest",
     selection=dg.AssetSelection.assets("digest"),
-    description="What came in on the last day, as a notice.",
+    description="What came in on the last whole day, as a notice.",
 )
 
 feedback_arrived = arrivals_sensor(
@@ -52,7 +52,7 @@ daily_digest = dg.ScheduleDefinition(
     cron_schedule="0 7 * * *",
     execution_timezone=TIME_ZONE,
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Tells what came in on the last day.",
+    description="Tells what came in on the last whole day.",
 )
 nightly_training = dg.ScheduleDefinition(
     name="nightly_training",

@@ -1,6 +1,6 @@
 """Stores for tests: a home on `tmp_path`, and the ledger on both databases.
 
-PostgreSQL is a private cluster of the test process, without network; its tests share one worker, and so one cluster.
+PostgreSQL is a private cluster of the test process, without network.
 """
 
 import os
@@ -19,7 +19,14 @@ from orchestration_project.core.settings import Settings
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.ledger import Ledger
 
-DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql"))]
+DATABASES = ["sqlite", "postgresql"]
+
+LONGEST = ("test_killed", "test_ways_to_start", "test_up", "test_executor", "test_demo", "test_airline_feedback")
+"""Files that take a minute or more: they begin first, so that all workers end at about the same time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ SMALL_WORKFLOW = TESTS / "faults" / "workflow"
 """Put on PYTHONPATH, it replaces `assets/`."""
 
 PATIENCE_SECONDS = 180
-FAST = {"ORCHESTRATE_HEARTBEAT_SECONDS": "0.5", "ORCHESTRATE_LEASE_SECONDS": "20"}
-"""A run is taken for dead after three seconds, an unstarted one after twenty."""
+FAST = {"ORCHESTRATE_HEARTBEAT_SECONDS": "0.5", "ORCHESTRATE_LEASE_SECONDS": "30"}
+"""A run is taken for dead after three seconds, an unstarted one after thirty."""
 
 
 def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:

@@ -8,8 +8,6 @@ import pytest
 from live_project import Project
 from workflow_steps import FEELINGS, MATTERS, use_model
 
-pytestmark = pytest.mark.xdist_group("airline feedback")
-
 MESSAGES = 6_328
 
 

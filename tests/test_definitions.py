@@ -17,8 +17,6 @@ from orchestration_project.dispatch.executor import ledger_executor
 from orchestration_project.model_output.decorators import GOVERNED, STEP
 from orchestration_project.model_output.partitions import BATCHES
 
-pytestmark = pytest.mark.xdist_group("definitions")
-
 BY_BATCH = ("feedback", "sentiment", "issue", "route", "summary", "alert")
 OF_A_FAMILY = ("labels", "challenger", "evaluation", "champion")
 ONCE = tuple(f"{family}_{part}" for family in ("sentiment", "issue") for part in OF_A_FAMILY)

@@ -12,11 +12,12 @@ from workflow_steps import failure, put, put_routed, routed, rows_of, run
 from assets.feedback.alert import Alert
 from assets.feedback.issue import Issue
 from assets.feedback.sentiment import Sentiment
-from assets.operations.digest import digest
+from assets.operations.digest import digest, last_whole_day
 from orchestration_project.core.contracts import empty_frame
 from orchestration_project.core.settings import Settings
-from orchestration_project.stores import outbox
+from orchestration_project.stores import manifest, outbox
 from orchestration_project.stores.home import Home
+from orchestration_project.stores.warehouse import by_asset
 
 NOON = datetime(2026, 3, 12, 12, tzinfo=UTC)
 DECISION = {"confidence": 0.9, "state": "decided", "performer": "a model", "version": "1", "reason": ""}
@@ -82,6 +83,25 @@ def test_the_day_is_one_of_the_time_zone_setting(tmp_path: Path) -> None:
     put_batch(home, "b", [message("m1", -2, "delivery"), message("m2", 0, "billing")])
     found = digested(home)
     assert (found["day"], found["messages"], found["issues"]) == ("2026-03-13", 1, {"billing": 1})
+
+
+def figures(home: Home, moment: datetime) -> list[tuple[str, int]]:
+    """(day, messages) of the digest at a moment."""
+    with home.ledger.read() as connection:
+        current = manifest.all_current(connection)
+    with home.warehouse.connect(by_asset((version.asset, version.path) for version in current)) as warehouse:
+        found = last_whole_day(warehouse, home.settings.time_zone, moment)
+    return list(zip(found["day"], found["messages"], strict=True))
+
+
+def test_the_day_that_is_told_of_has_ended(home: Home) -> None:
+    days = {0: ["m1", "m2"], 24: ["m3"], 24 * 900: ["from the future"]}
+    put_batch(home, "b", [message(name, hours, None) for hours, names in days.items() for name in names])
+    assert figures(home, NOON + timedelta(hours=11, minutes=59)) == []
+    assert figures(home, NOON + timedelta(hours=12)) == [("2026-03-12", 2)]
+    assert figures(home, NOON + timedelta(hours=30)) == [("2026-03-12", 2)]
+    assert figures(home, NOON + timedelta(hours=36)) == [("2026-03-13", 1)]
+    assert figures(home, NOON + timedelta(days=50)) == [("2026-03-13", 1)]
 
 
 def test_a_day_of_happy_customers_has_no_issues(home: Home) -> None:

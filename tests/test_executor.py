@@ -32,8 +32,6 @@ from orchestration_project.stores.home import Home, current_home
 from orchestration_project.stores.run_requests import KEY_TAG, WORKFLOW
 from orchestration_project.stores.schema import AUDIT, RUN_REQUESTS
 
-pytestmark = pytest.mark.xdist_group("executor")
-
 RULES = Path(__file__).with_name("faults") / "mood_rules.csv"
 CHAMPION = Champion("mood", "1", "none", "none", None, ("angry", "calm"), {}, {})
 

@@ -33,7 +33,6 @@ from orchestration_project.stores.registry import Registry
 from orchestration_project.stores.schema import AUDIT, CHAMPIONS
 
 pytestmark = [
-    pytest.mark.xdist_group("family"),
     # MLflow 3.17 with SQLAlchemy 2.1: its own affair, and it is once per process.
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),
 ]

@@ -114,9 +114,6 @@ def counts(project: Project) -> dict[str, Any]:
     return project.asks("send", "invoices.csv", "drifted.csv", status=1)
 
 
-pytestmark = pytest.mark.xdist_group("invoices")
-
-
 def test_the_workflow_is_about_forty_lines():
     lines = [line for line in WORKFLOW.splitlines() if line.strip()]
     assert len(lines) <= 40

@@ -16,8 +16,6 @@ from orchestration_project.performers.cascade import Cascade
 from orchestration_project.performers.scripted import Scripted
 from orchestration_project.stores.home import Home
 
-pytestmark = pytest.mark.xdist_group("issue")
-
 TARGET_ERROR = 0.05
 
 WON = {

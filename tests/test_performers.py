@@ -30,8 +30,6 @@ from orchestration_project.stores import champions
 from orchestration_project.stores.champions import Champion
 from orchestration_project.stores.home import Home
 
-pytestmark = pytest.mark.xdist_group("performers")  # one of them trains a model
-
 FAMILY = "tone"
 
 LABELLED = [

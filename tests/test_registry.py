@@ -14,7 +14,6 @@ from orchestration_project.stores.registry import RegisteredVersion, Registry
 
 # MLflow 3.17 with SQLAlchemy 2.1: its own affair, and it is once per process.
 pytestmark = [
-    pytest.mark.xdist_group("registry"),
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),
 ]
 

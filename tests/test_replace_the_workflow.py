@@ -11,8 +11,6 @@ import pytest
 
 from orchestration_project.core.settings import PROJECT
 
-pytestmark = pytest.mark.xdist_group("replace")
-
 PAGE = (PROJECT / "docs" / "replace-the-workflow.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"^`([\w./]+)`:\n\n```\w+\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL))
 

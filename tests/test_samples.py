@@ -17,8 +17,6 @@ from assets.models.family import read_labels
 from orchestration_project.core.statistics import classification_scores
 from orchestration_project.performers.text_classifier import train
 
-pytestmark = pytest.mark.xdist_group("samples")
-
 SAMPLES = Path(__file__).parents[1] / "assets" / "samples"
 LABELS = SAMPLES / "labels.csv"
 POLICIES = sorted((SAMPLES / "policies").glob("*.md"))

@@ -24,8 +24,6 @@ from orchestration_project.stores.outbox import Notice
 from orchestration_project.stores.run_requests import KEY_TAG
 from orchestration_project.stores.schema import RUN_REQUESTS
 
-pytestmark = pytest.mark.xdist_group("sensor")
-
 Status = dg.DagsterRunStatus
 
 

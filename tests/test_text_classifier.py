@@ -15,8 +15,6 @@ from orchestration_project.core.statistics import classification_scores, expecte
 from orchestration_project.performers import text_classifier
 from orchestration_project.performers.text_classifier import Training, load, train
 
-pytestmark = pytest.mark.xdist_group("classifier")
-
 OPENINGS = ("Hello,", "Hi there,", "Sorry but", "To whom it may concern,", "@team", "Again:")
 COMPLAINTS = {
     "billing": (

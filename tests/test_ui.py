@@ -16,8 +16,6 @@ import pytest
 from orchestration_project.core.settings import PROJECT, Settings
 from orchestration_project.stores.home import Home
 
-pytestmark = pytest.mark.xdist_group("ui")
-
 PATIENCE_SECONDS = 90
 
 

@@ -17,8 +17,6 @@ from orchestration_project.cli.running import SAMPLES
 from orchestration_project.stores import arrivals, champions
 from orchestration_project.stores.champions import Champion
 
-pytestmark = pytest.mark.xdist_group("up")
-
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:

@@ -21,8 +21,6 @@ from workflow_steps import FEELINGS, MATTERS, use_model
 
 from orchestration_project.stores.schema import AUDIT
 
-pytestmark = pytest.mark.xdist_group("ways to start")
-
 LOCATION = "orchestration_project.definitions"
 ASSETS = ("feedback", "sentiment", "issue", "route", "summary", "alert")
 BATCH = "by-hand"

@@ -75,9 +75,10 @@ WITH batch_span AS (
     SELECT issue, received_at AS window_end, $window::DOUBLE AS window_hours,
         strftime(timezone($zone, received_at), '%Y-%m-%d') AS day,
         count(*) OVER w AS volume,
-        count(*) FILTER (batch = $batch) OVER w AS own,
-        count(*) FILTER (accepted) OVER w AS accepted,
-        count(*) FILTER (decided_by = 'safe_state') OVER w AS by_safe_state,
+        -- a sum is several times faster here than a count with a filter
+        (sum((batch = $batch)::INTEGER) OVER w)::BIGINT AS own,
+        (sum(accepted::INTEGER) OVER w)::BIGINT AS accepted,
+        (sum((decided_by = 'safe_state')::INTEGER) OVER w)::BIGINT AS by_safe_state,
         mode(team) OVER w AS team,
         count(*) OVER everything AS total,
         count(*) OVER earlier AS earlier,
