@@ -68,7 +68,7 @@ class Ui(Project):
         self.port = free_port()
         self.start("dagster_webserver", "-m", LOCATION, "-h", "127.0.0.1", "-p", str(self.port))
         wait_until(self._answers, "the web server")
-        (repository,) = self.ask(REPOSITORY)["nodes"]
+        (repository,) = wait_until(lambda: self.ask(REPOSITORY)["nodes"], "the code location")
         self.repository = {
             "repositoryName": repository["name"],
             "repositoryLocationName": repository["location"]["name"],
