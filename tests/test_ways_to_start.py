@@ -64,6 +64,9 @@ class Ui(Project):
 
     def start_ui(self, sensor: str) -> None:
         """Start both, and stop the sensor, so that nothing but the UI starts a run."""
+        self.home.prepare()
+        with dg.DagsterInstance.from_config(str(self.home.dagster)):
+            pass  # makes Dagster's databases, as `dagster dev` does before it starts the two that would race for it
         self.start_daemon()
         self.port = free_port()
         self.start("dagster_webserver", "-m", LOCATION, "-h", "127.0.0.1", "-p", str(self.port))
