@@ -188,6 +188,22 @@ def test_what_one_batch_told_no_other_tells_again_even_when_the_first_takes_it_b
     assert [notice["batch"] for notice in told(ready)] == ["b1"]
 
 
+@pytest.mark.parametrize("in_lots", [False, True])
+def test_a_breach_early_in_the_day_is_told_whether_the_day_came_as_one_file_or_in_lots(
+    home: Home, in_lots: bool
+) -> None:
+    """In the morning most is about delivery; by the evening, when delivery's window is fullest, it no longer is."""
+    use_model(home, "issue", MATTERS)
+    evening = NOON.replace(hour=20)
+    morning = surge(35, "morning")
+    later = surge(45, "billing", evening, issue="billing") + surge(10, "evening", evening)
+    for number, lot in enumerate([morning, later] if in_lots else [morning + later]):
+        sum_up(home, f"b{number}", lot)
+    [notice] = told(home)
+    assert (notice["key"], notice["facts"]["rule"]) == ("delivery/2026-03-12", "main-matter")
+    assert (notice["facts"]["volume"], notice["facts"]["share"]) == (35, 1.0)
+
+
 @pytest.mark.parametrize("attempt", range(3))
 def test_batches_that_breach_at_once_tell_it_once(ready: Home, attempt: int) -> None:
     for name in "abc":

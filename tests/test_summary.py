@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from workflow_steps import MATTERS, failure, put_routed, routed, rows_of, run, use_model
 
 from assets.feedback.alert import alert
-from assets.feedback.summary import BASELINE_DAYS, FEWEST_BASELINE_DAYS, Summary, find_peaks, summary
+from assets.feedback.summary import BASELINE_DAYS, FEWEST_BASELINE_DAYS, Summary, most_telling, summary, windows_of
 from orchestration_project.core.contracts import check
 from orchestration_project.core.settings import Settings
 from orchestration_project.stores import outbox
@@ -32,7 +32,7 @@ Message = Mapping[str, Any]
 
 
 def peaks_by_hand(history: list[Message], batch: str, window: int, zone: str) -> dict[tuple[str, str], dict[str, Any]]:
-    """What `find_peaks` finds, without SQL: (issue, day) → the figures of its fullest window."""
+    """What is kept where no rule is breached, without SQL: (issue, day) → the figures of its fullest window."""
     length = timedelta(hours=window)
     begin = min(message["received_at"] for message in history)
     found: dict[tuple[str, str], dict[str, Any]] = {}
@@ -66,7 +66,7 @@ def asked(history: list[Message], batch: str, window: int = 24, zone: str = "UTC
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.register("route", routed(history))
-        return find_peaks(connection, batch, window, zone)
+        return most_telling(windows_of(connection, batch, window, zone))
 
 
 # Steps of six hours, so that messages often stand exactly on the edge of a window, or a microsecond beside it.

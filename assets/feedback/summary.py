@@ -1,7 +1,8 @@
 """What unhappy customers write about, per issue and day: how much, against what is usual, in which words.
 
-Windows trail: the window of a message is the time up to it. Of each issue and calendar day the fullest window is kept
-that ends on that day and holds a message of this batch, so a batch of one message and a file of two weeks are summed up
+Windows trail: the window of a message is the time up to it. Every window that holds a message of this batch is judged,
+and of each issue and calendar day one is kept: the fullest of those that breach the first rule of alert.csv that any
+of them breaches, or the fullest of all if none does. So a batch of one message and a file of two weeks are summed up
 alike, and two batches that only together make a surge make it in whichever is summed up last.
 """
 
@@ -13,7 +14,7 @@ import duckdb
 import pandas as pd
 import pandera.pandas as pa
 
-from assets.feedback.alert_table import window_hours
+from assets.feedback.alert_table import INPUTS, read_table, window_hours
 from assets.feedback.feedback import PERSONAL
 from assets.feedback.quotes import quotes
 from assets.feedback.themes import themes
@@ -38,7 +39,7 @@ OTHERS_TEXTS = 500
 
 
 class Summary(Contract):
-    """One issue on one day: the fullest trailing window that ends on it."""
+    """One issue on one day: the most telling of the trailing windows that end on it."""
 
     issue: str = pa.Field(description="What the messages are about.")
     day: str = pa.Field(str_matches=r"^\d{4}-\d{2}-\d{2}$", description="Calendar day in the project's time zone.")
@@ -63,7 +64,7 @@ class Summary(Contract):
         return ~frame.duplicated(["issue", "day", "window_hours"])
 
 
-PEAKS = """
+WINDOWS = """
 WITH batch_span AS (
     SELECT min(received_at) AS first, max(received_at) AS last FROM route WHERE batch = $batch
 ), history AS (
@@ -95,12 +96,11 @@ WITH batch_span AS (
     SELECT *, CASE WHEN days >= $fewest_days THEN earlier / days * $window / 24.0 END AS baseline
     FROM measured WHERE own > 0
 )
-SELECT issue, day, window_hours, window_end, volume, baseline,
+SELECT DISTINCT issue, day, window_hours, window_end, volume, baseline,
     CASE WHEN baseline IS NOT NULL THEN volume / greatest(baseline, 1.0) - 1.0 END AS change, -- greatest skips nulls
     volume / total AS share, accepted, by_safe_state, team
 FROM compared
-QUALIFY row_number() OVER (PARTITION BY issue, day ORDER BY volume DESC, window_end DESC) = 1
-ORDER BY day, issue
+ORDER BY window_end, issue
 """
 
 WORDS = """
@@ -134,17 +134,30 @@ def summary(route: pd.DataFrame, warehouse: duckdb.DuckDBPyConnection, batch: Ba
     lately = texts_lately(warehouse, batch)
     rows: list[dict[str, Any]] = []
     for window in window_hours():
-        peaks = find_peaks(warehouse, batch, window, home.settings.time_zone)
-        rows += [{**peak, **words_of(warehouse, peak, lately)} for peak in records(peaks)]
+        told = most_telling(windows_of(warehouse, batch, window, home.settings.time_zone))
+        rows += [{**row, **words_of(warehouse, row, lately)} for row in records(told)]
     return pd.DataFrame(rows, columns=list(Summary.to_schema().columns))
 
 
-def find_peaks(warehouse: duckdb.DuckDBPyConnection, batch: str, window: int, time_zone: str) -> pd.DataFrame:
-    """The fullest window of each issue and day that holds a message of the batch, with its figures."""
+def windows_of(warehouse: duckdb.DuckDBPyConnection, batch: str, window: int, time_zone: str) -> pd.DataFrame:
+    """Every trailing window of an issue that holds a message of the batch, with its figures, the earliest first."""
     parameters = {"batch": batch, "window": window, "zone": time_zone}
     parameters |= {"baseline": BASELINE_DAYS, "fewest_days": FEWEST_BASELINE_DAYS}
-    frame = warehouse.execute(PEAKS, parameters).df()
+    frame = warehouse.execute(WINDOWS, parameters).df()
     return frame.astype({"window_end": "datetime64[us, UTC]"})
+
+
+def most_telling(windows: pd.DataFrame) -> pd.DataFrame:
+    """Of windows of one length, one for each issue and day: by the first rule of alert.csv, then the fullest, then the
+    latest.
+    """
+    table = read_table()
+    breached = table.apply(windows.assign(priority=None)[list(INPUTS)])["rule"]
+    order = {rule.rule: number for number, rule in enumerate(table.rows)}
+    ranked = windows.assign(rank=breached.map(order).fillna(len(order)))
+    ranked = ranked.sort_values(["rank", "volume", "window_end"], ascending=[True, False, False])
+    told = ranked.drop_duplicates(["issue", "day"]).drop(columns="rank")
+    return told.sort_values(["day", "issue"], ignore_index=True)
 
 
 def texts_lately(warehouse: duckdb.DuckDBPyConnection, batch: str) -> dict[str, list[str]]:
@@ -155,13 +168,13 @@ def texts_lately(warehouse: duckdb.DuckDBPyConnection, batch: str) -> dict[str, 
 
 
 def words_of(
-    warehouse: duckdb.DuckDBPyConnection, peak: Mapping[str, Any], lately: Mapping[str, list[str]]
+    warehouse: duckdb.DuckDBPyConnection, told: Mapping[str, Any], lately: Mapping[str, list[str]]
 ) -> dict[str, str]:
     """Themes, quotes and message ids of one window, each as JSON; its themes are what it says and the other issues
     lately do not.
     """
-    issue = str(peak["issue"])
-    parameters = {"issue": issue, "window_end": peak["window_end"], "window": int(peak["window_hours"])}
+    issue = str(told["issue"])
+    parameters = {"issue": issue, "window_end": told["window_end"], "window": int(told["window_hours"])}
     own = warehouse.execute(WORDS, parameters).df()
     texts = dict(zip(own["message_id"], own["text"], strict=True))
     chosen = quotes(list(texts), list(texts.values()))
