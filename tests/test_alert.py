@@ -12,7 +12,7 @@ from workflow_steps import MATTERS, failure, put_routed, rows_of, run, use_model
 
 from assets.feedback import alert as alert_module
 from assets.feedback import alert_table
-from assets.feedback.alert import Alert, alert, announce, breaches
+from assets.feedback.alert import Alert, alert, announce, raised_by
 from assets.feedback.alert_table import window_hours
 from assets.feedback.summary import summary
 from orchestration_project.core.errors import TableRefused
@@ -33,7 +33,7 @@ def window(**figures: Any) -> dict[str, Any]:
 
 def raised(*candidates: dict[str, Any]) -> list[tuple[str, str, str]]:
     """(key, rule, severity) of what alert.csv raises."""
-    frame = breaches(pd.DataFrame(candidates))
+    frame = raised_by(pd.DataFrame(candidates))
     return list(frame[["key", "rule", "severity"]].itertuples(index=False, name=None))
 
 

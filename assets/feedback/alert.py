@@ -11,7 +11,7 @@ import pandas as pd
 import pandera.pandas as pa
 import sqlalchemy as sa
 
-from assets.feedback.alert_table import INPUTS, read_table
+from assets.feedback.alert_table import breaches, read_table
 from assets.feedback.feedback import PERSONAL
 from assets.feedback.issue import CASCADE, possible_labels
 from orchestration_project.core.contracts import Contract, UtcTime, empty_frame
@@ -95,7 +95,7 @@ def alert(
     of_windows = summary.assign(key=summary["issue"] + "/" + summary["day"])
     urgent = warehouse.execute(URGENT, {"batch": batch, "zone": home.settings.time_zone})
     of_messages = urgent.df().astype({"window_end": "datetime64[us, UTC]"})
-    raised = breaches(pd.concat([of_messages, of_windows], ignore_index=True))
+    raised = raised_by(pd.concat([of_messages, of_windows], ignore_index=True))
     raised = raised[~raised["key"].isin(told_by_others(home, batch))].reset_index(drop=True)
     return raised if len(raised) else empty_frame(Alert)
 
@@ -106,13 +106,10 @@ def told_by_others(home: Home, batch: str) -> list[str]:
         return list(connection.execute(sa.select(OUTBOX.c.key).where(OUTBOX.c.partition != batch)).scalars())
 
 
-def breaches(candidates: pd.DataFrame) -> pd.DataFrame:
+def raised_by(candidates: pd.DataFrame) -> pd.DataFrame:
     """The candidates (windows and single messages) that a rule of alert.csv raises; the first rule for each key."""
-    table = read_table()
-    found = table.apply(candidates[list(INPUTS)])
-    raised = pd.concat([candidates, found[["rule", "severity"]]], axis="columns")[found["rule"].notna()]
-    order = {row.rule: number for number, row in enumerate(table.rows)}
-    raised = raised.sort_values("rule", key=lambda rule: rule.map(order), kind="stable").drop_duplicates("key")
+    found = pd.concat([candidates, breaches(candidates)], axis="columns")
+    raised = found[found["rule"].notna()].sort_values("rank", kind="stable").drop_duplicates("key")
     counts = {"volume": "int64", "accepted": "int64", "by_safe_state": "int64"}
     return raised[list(Alert.to_schema().columns)].astype(counts).sort_index().reset_index(drop=True)
 

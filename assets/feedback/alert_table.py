@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pandas as pd
+
 from orchestration_project.core.decision_table import DecisionTable, Rule
 from orchestration_project.core.errors import TableRefused
 
@@ -27,6 +29,16 @@ def read_table() -> DecisionTable:
         if not row.then["severity"]:
             raise _refusal(row, "severity", "one, such as high")
     return table
+
+
+def breaches(candidates: pd.DataFrame) -> pd.DataFrame:
+    """What the table says of each candidate, on its index: `rule` and `severity` of the first rule that it breaches, or
+    nulls, and `rank`, the rule's place in the table (0 is the first), behind all rules where none is breached.
+    """
+    table = read_table()
+    order = {row.rule: number for number, row in enumerate(table.rows)}
+    found = table.apply(candidates[list(INPUTS)])
+    return found.assign(rank=found["rule"].map(order).fillna(len(order)).astype("int64"))
 
 
 def window_hours() -> list[int]:

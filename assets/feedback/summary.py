@@ -14,7 +14,7 @@ import duckdb
 import pandas as pd
 import pandera.pandas as pa
 
-from assets.feedback.alert_table import INPUTS, read_table, window_hours
+from assets.feedback.alert_table import breaches, window_hours
 from assets.feedback.feedback import PERSONAL
 from assets.feedback.quotes import quotes
 from assets.feedback.themes import themes
@@ -134,8 +134,8 @@ def summary(route: pd.DataFrame, warehouse: duckdb.DuckDBPyConnection, batch: Ba
     lately = texts_lately(warehouse, batch)
     rows: list[dict[str, Any]] = []
     for window in window_hours():
-        told = most_telling(windows_of(warehouse, batch, window, home.settings.time_zone))
-        rows += [{**row, **words_of(warehouse, row, lately)} for row in records(told)]
+        kept = most_telling(windows_of(warehouse, batch, window, home.settings.time_zone))
+        rows += [{**row, **words_of(warehouse, row, lately)} for row in records(kept)]
     return pd.DataFrame(rows, columns=list(Summary.to_schema().columns))
 
 
@@ -151,13 +151,10 @@ def most_telling(windows: pd.DataFrame) -> pd.DataFrame:
     """Of windows of one length, one for each issue and day: by the first rule of alert.csv, then the fullest, then the
     latest.
     """
-    table = read_table()
-    breached = table.apply(windows.assign(priority=None)[list(INPUTS)])["rule"]
-    order = {rule.rule: number for number, rule in enumerate(table.rows)}
-    ranked = windows.assign(rank=breached.map(order).fillna(len(order)))
+    ranked = windows.assign(rank=breaches(windows.assign(priority=None))["rank"])
     ranked = ranked.sort_values(["rank", "volume", "window_end"], ascending=[True, False, False])
-    told = ranked.drop_duplicates(["issue", "day"]).drop(columns="rank")
-    return told.sort_values(["day", "issue"], ignore_index=True)
+    kept = ranked.drop_duplicates(["issue", "day"]).drop(columns="rank")
+    return kept.sort_values(["day", "issue"], ignore_index=True)
 
 
 def texts_lately(warehouse: duckdb.DuckDBPyConnection, batch: str) -> dict[str, list[str]]:
@@ -168,13 +165,13 @@ def texts_lately(warehouse: duckdb.DuckDBPyConnection, batch: str) -> dict[str, 
 
 
 def words_of(
-    warehouse: duckdb.DuckDBPyConnection, told: Mapping[str, Any], lately: Mapping[str, list[str]]
+    warehouse: duckdb.DuckDBPyConnection, row: Mapping[str, Any], lately: Mapping[str, list[str]]
 ) -> dict[str, str]:
     """Themes, quotes and message ids of one window, each as JSON; its themes are what it says and the other issues
     lately do not.
     """
-    issue = str(told["issue"])
-    parameters = {"issue": issue, "window_end": told["window_end"], "window": int(told["window_hours"])}
+    issue = str(row["issue"])
+    parameters = {"issue": issue, "window_end": row["window_end"], "window": int(row["window_hours"])}
     own = warehouse.execute(WORDS, parameters).df()
     texts = dict(zip(own["message_id"], own["text"], strict=True))
     chosen = quotes(list(texts), list(texts.values()))
