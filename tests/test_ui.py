@@ -2,16 +2,15 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from live_project import free_port, wait_until
 
 from orchestration_project.core.settings import PROJECT, Settings
 from orchestration_project.stores.home import Home
@@ -35,9 +34,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A running webserver on an empty home."""
     home = Home(Settings(home=tmp_path_factory.mktemp("ui") / "home"))
     home.prepare()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "dagster_webserver", "-w", str(PROJECT / "workspace.yaml")]
     environment = {**os.environ, "ORCHESTRATE_HOME": str(home.root), "DAGSTER_HOME": str(home.dagster)}
     server = subprocess.Popen(
@@ -49,7 +46,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )
     address = f"http://127.0.0.1:{port}"
     try:
-        wait_until(lambda: answers(f"{address}/server_info"))
+        wait_until(lambda: answers(f"{address}/server_info"), "the web server", PATIENCE_SECONDS)
         yield address
     finally:
         server.terminate()
@@ -62,13 +59,6 @@ def answers(address: str) -> bool:
             return response.status == 200
     except OSError:
         return False
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline, f"not so after {PATIENCE_SECONDS} s"
-        time.sleep(0.2)
 
 
 def page(browser: str, address: str, *wanted: str) -> str:
