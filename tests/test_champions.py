@@ -5,16 +5,14 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import given
-from hypothesis import strategies as st
 
 from orchestration_project.core.errors import NoChampion
 from orchestration_project.stores import champions
-from orchestration_project.stores.champions import Champion
 from orchestration_project.stores.ledger import Ledger
+from orchestration_project.stores.model_versions import ModelVersion
 from orchestration_project.stores.schema import CHAMPIONS
 
-MOOD = Champion(
+MOOD = ModelVersion(
     family="mood",
     version="v1",
     path="registry/mood/v1.joblib",
@@ -26,14 +24,14 @@ MOOD = Champion(
 )
 
 
-def promote(ledger: Ledger, new: Champion = MOOD, **changed: Any) -> Champion:
+def promote(ledger: Ledger, new: ModelVersion = MOOD, **changed: Any) -> ModelVersion:
     new = replace(new, **changed)
     with ledger.write() as connection:
         champions.promote(connection, new)
     return new
 
 
-def in_use(ledger: Ledger) -> list[Champion]:
+def in_use(ledger: Ledger) -> list[ModelVersion]:
     with ledger.read() as connection:
         return champions.in_use(connection)
 
@@ -64,11 +62,12 @@ def test_family_without_a_version_names_the_command_that_makes_one(ledger: Ledge
 def test_latest_promotion_counts_and_earlier_ones_stay_recorded(ledger: Ledger) -> None:
     promote(ledger, version="v1")
     promote(ledger, version="v2")
-    back = promote(ledger, version="v1", threshold=0.9)
+    back = promote(ledger, version="v1")
     assert in_use(ledger) == [back]
     with ledger.read() as connection:
         rows = connection.execute(sa.select(CHAMPIONS.c.revision, CHAMPIONS.c.version).order_by(CHAMPIONS.c.revision))
         assert [tuple(row) for row in rows] == [(1, "v1"), (2, "v2"), (3, "v1")]
+        assert [found.version for found in champions.history(connection, "mood")] == ["v1", "v2", "v1"]
 
 
 def test_families_are_listed_by_name_and_do_not_touch_each_other(ledger: Ledger) -> None:
@@ -84,19 +83,3 @@ def test_promotion_of_a_transaction_that_failed_changes_nothing(ledger: Ledger) 
         champions.promote(connection, replace(MOOD, version="v2"))
         raise OSError("no space left")
     assert in_use(ledger) == [MOOD]
-
-
-metrics = st.dictionaries(st.text(max_size=5), st.floats(allow_nan=False) | st.integers(), max_size=3)
-
-
-@given(
-    threshold=st.none() | st.floats(0, 1),
-    labels=st.lists(st.text(max_size=5), max_size=4).map(tuple),
-    metrics=metrics,
-    rules=st.dictionaries(st.text(max_size=5), metrics, max_size=2),
-)
-def test_record_survives_its_json(
-    threshold: float | None, labels: tuple[str, ...], metrics: dict[str, Any], rules: dict[str, Any]
-) -> None:
-    champion = replace(MOOD, threshold=threshold, labels=labels, metrics=metrics, rules=rules)
-    assert Champion.from_json(champion.to_json()) == champion

@@ -27,13 +27,13 @@ from orchestration_project.performers.safe_label import SafeLabel
 from orchestration_project.stores import arrivals, batches, manifest, run_requests
 from orchestration_project.stores.arrivals import Arrivals
 from orchestration_project.stores.batches import Batch
-from orchestration_project.stores.champions import Champion
 from orchestration_project.stores.home import Home, current_home
+from orchestration_project.stores.model_versions import ModelVersion
 from orchestration_project.stores.run_requests import KEY_TAG, WORKFLOW
 from orchestration_project.stores.schema import AUDIT, RUN_REQUESTS
 
 RULES = Path(__file__).with_name("faults") / "mood_rules.csv"
-CHAMPION = Champion("mood", "1", "none", "none", None, ("angry", "calm"), {}, {})
+CHAMPION = ModelVersion("mood", "1", "none", "none", None, ("angry", "calm"), {}, {})
 
 in_the_way: list[Callable[[], object]] = []
 """What happens inside of the next computations of `note`, one each."""

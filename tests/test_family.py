@@ -26,9 +26,9 @@ from orchestration_project.performers.model import Model
 from orchestration_project.performers.rules import Rules
 from orchestration_project.performers.safe_label import SafeLabel
 from orchestration_project.stores import arrivals, batches, champions, run_requests
-from orchestration_project.stores.champions import Champion
 from orchestration_project.stores.files import file_digest
 from orchestration_project.stores.home import Home
+from orchestration_project.stores.model_versions import ModelVersion
 from orchestration_project.stores.registry import Registry
 from orchestration_project.stores.schema import AUDIT, CHAMPIONS
 
@@ -99,7 +99,7 @@ def last(home: Home, part: str) -> dict[str, Any]:
     return row
 
 
-def in_use(home: Home, family: str = "mood") -> Champion:
+def in_use(home: Home, family: str = "mood") -> ModelVersion:
     with home.ledger.read() as connection:
         return champions.require_champion(connection, family)
 
@@ -261,8 +261,7 @@ def test_both_are_judged_on_the_same_holdout_however_much_harder_it_became(train
 def in_use_before(home: Home) -> float:
     """Macro-F1 with which the version before the one in use was promoted."""
     with home.ledger.read() as connection:
-        first = sa.select(CHAMPIONS.c.metrics).where(CHAMPIONS.c.revision == 1)
-        return connection.execute(first).scalar_one()["macro_f1"]
+        return champions.history(connection, "mood")[-1].metrics["macro_f1"]
 
 
 def test_what_does_not_fit_the_challenger_stops_the_promotion_with_its_own_words(trained: Home) -> None:

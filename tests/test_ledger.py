@@ -186,7 +186,7 @@ def test_ledger_of_a_newer_checkout_is_refused(ledger: Ledger, ledger_url: str) 
     with ledger.write() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     older = Ledger(ledger_url)
-    with pytest.raises(Refused, match="at revision 9999, and this checkout knows revisions up to 0001"):
+    with pytest.raises(Refused, match=f"at revision 9999, and this checkout knows revisions up to {latest_revision()}"):
         claimed(older)
     older.close()
 

@@ -27,8 +27,8 @@ from orchestration_project.performers.safe_label import SafeLabel
 from orchestration_project.performers.scripted import Scripted, same_answer
 from orchestration_project.performers.text_classifier import train
 from orchestration_project.stores import champions
-from orchestration_project.stores.champions import Champion
 from orchestration_project.stores.home import Home
+from orchestration_project.stores.model_versions import ModelVersion
 
 FAMILY = "tone"
 
@@ -89,7 +89,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     artifact = home.artifacts / "tone.joblib"
     sha256 = classifier.save(artifact)
     measured = rules(home.root).measure(pd.DataFrame({"text": texts}), pd.Series(labels), target_error=0.5)
-    new = Champion(FAMILY, "v1", home.below(artifact), sha256, 0.6, classifier.labels, {}, measured)
+    new = ModelVersion(FAMILY, "v1", home.below(artifact), sha256, 0.6, classifier.labels, {}, measured)
     with home.ledger.write() as connection:
         champions.promote(connection, new)
     return home

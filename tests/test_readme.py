@@ -13,8 +13,9 @@ from orchestration_project.model_output.decorators import HOME
 from orchestration_project.model_output.partitions import BATCHES
 from orchestration_project.performers.text_classifier import train
 from orchestration_project.stores import arrivals, batches, manifest
-from orchestration_project.stores.champions import Champion, promote
+from orchestration_project.stores.champions import promote
 from orchestration_project.stores.home import Home
+from orchestration_project.stores.model_versions import ModelVersion
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 
@@ -58,7 +59,9 @@ def home(tmp_path: Path) -> Home:
     classifier = train(texts, ["delivery"] * 6 + ["billing"] * 6 + ["service"] * 6).classifier
     sha256 = classifier.save(home.artifacts / "issue.joblib")
     with home.ledger.write() as connection:
-        promote(connection, Champion("issue", "v1", "registry/issue.joblib", sha256, 0.5, classifier.labels, {}, {}))
+        promote(
+            connection, ModelVersion("issue", "v1", "registry/issue.joblib", sha256, 0.5, classifier.labels, {}, {})
+        )
     return home
 
 

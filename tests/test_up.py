@@ -15,7 +15,7 @@ from live_project import FAST, SMALL_WORKFLOW, Project, free_port, wait_until
 
 from orchestration_project.cli.running import SAMPLES
 from orchestration_project.stores import arrivals, champions
-from orchestration_project.stores.champions import Champion
+from orchestration_project.stores.model_versions import ModelVersion
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
         arrivals.register(project.home, arrivals.receive(project.home, sample))
     with project.home.ledger.write() as connection:
         connection.exec_driver_sql("UPDATE arrivals SET batch = 'samples'")
-        champions.promote(connection, Champion("any", "1", "", "", None, (), {}, {}))
+        champions.promote(connection, ModelVersion("any", "1", "", "", None, (), {}, {}))
     yield project
     project.kill()
 

@@ -14,9 +14,9 @@ import pyarrow
 from orchestration_project.core.contracts import Contract, arrow_schema
 from orchestration_project.performers.text_classifier import train
 from orchestration_project.stores import arrivals, batches, champions, manifest
-from orchestration_project.stores.champions import Champion
 from orchestration_project.stores.files import write_file
 from orchestration_project.stores.home import Home
+from orchestration_project.stores.model_versions import ModelVersion
 
 
 def send(home: Home, messages: Iterable[Mapping[str, Any]]) -> str:
@@ -95,14 +95,14 @@ def put_routed(home: Home, batch: str, messages: Iterable[Mapping[str, Any]]) ->
     put(home, "route", batch, rows, Route)
 
 
-def use_model(home: Home, family: str, labelled: Mapping[str, Iterable[str]], **fields: Any) -> Champion:
+def use_model(home: Home, family: str, labelled: Mapping[str, Iterable[str]], **fields: Any) -> ModelVersion:
     """Put a small model in use that was trained on a few texts of each label."""
     content, sha256 = _trained(tuple((label, tuple(texts)) for label, texts in labelled.items()))
     path = home.artifacts / family / "small.joblib"
     write_file(path, content)
     plain: dict[str, Any] = {"family": family, "version": "small", "path": home.below(path), "sha256": sha256}
     plain |= {"threshold": 0.5, "labels": tuple(sorted(labelled)), "metrics": {"macro_f1": 0.5}, "rules": {}}
-    champion = Champion(**{**plain, **fields})
+    champion = ModelVersion(**{**plain, **fields})
     with home.ledger.write() as connection:
         champions.promote(connection, champion)
     return champion

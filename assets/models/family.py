@@ -21,9 +21,9 @@ from orchestration_project.governance import audit
 from orchestration_project.model_output import Result, governed_asset
 from orchestration_project.performers.rules import Rules
 from orchestration_project.stores import batches, champions
-from orchestration_project.stores.champions import Champion
 from orchestration_project.stores.files import publish_file, temporary_beside
 from orchestration_project.stores.home import Home
+from orchestration_project.stores.model_versions import ModelVersion
 
 CODE_VERSION = "1"
 """Goes up when the same labels would train another model."""
@@ -215,7 +215,7 @@ def choose_champion(
     figures = overall.drop(["label", "f1_in_use"]).dropna()
     metrics = {str(name): float(value) for name, value in figures.items()}
     threshold = challenger["threshold"]
-    candidate = Champion(
+    candidate = ModelVersion(
         family=challenger["family"],
         version=challenger["version"],
         path=challenger["path"],
@@ -241,14 +241,14 @@ def record_promotion(connection: sa.Connection, rows: Sequence[Mapping[str, Any]
     """
     for row in rows:
         if row["is_new"]:
-            new = Champion.from_json(row["champion"])
+            new = ModelVersion.from_json(row["champion"])
             champions.promote(connection, new)
             resumed = batches.resume_refused(connection, cause=f"promotion-{new.version}")
             detail = {"reason": row["reason"], "batches_resumed": resumed}
             audit.append(connection, "promoted", f"{new.family}/{new.version}", detail)
 
 
-def _verdict(candidate: Champion, incumbent: Champion | None, in_use: float) -> tuple[str, bool]:
+def _verdict(candidate: ModelVersion, incumbent: ModelVersion | None, in_use: float) -> tuple[str, bool]:
     """Why the candidate is promoted or not, and whether it is; `in_use` is the incumbent's macro-F1 on the same
     holdout, or nan.
     """

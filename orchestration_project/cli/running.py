@@ -20,8 +20,8 @@ from orchestration_project.core.errors import Refused
 from orchestration_project.core.settings import PROJECT
 
 if TYPE_CHECKING:
-    from orchestration_project.stores.champions import Champion
     from orchestration_project.stores.home import Home
+    from orchestration_project.stores.model_versions import ModelVersion
 
 SAMPLES = PROJECT / "assets" / "samples" / "inbox"
 """Files that `demo` and `up` send once, so that there is something to see."""
@@ -149,14 +149,14 @@ def _prepare_samples(home: "Home") -> None:
         finish_batches(home, tokens)
 
 
-def _in_use(home: "Home") -> "list[Champion]":
+def _in_use(home: "Home") -> "list[ModelVersion]":
     from orchestration_project.stores.champions import in_use
 
     with home.ledger.read() as connection:
         return in_use(connection)
 
 
-def _evaluation(champion: "Champion") -> dict[str, object]:
+def _evaluation(champion: "ModelVersion") -> dict[str, object]:
     """What the version in use is, and how it did on the holdout, as the table shows it."""
     metrics = {name: champion.metrics.get(name) for name in METRICS}
     shown = {name: "" if value is None else f"{value:.3f}".rstrip("0").rstrip(".") for name, value in metrics.items()}

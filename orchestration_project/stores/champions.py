@@ -1,62 +1,37 @@
-"""The model version in use of each family, as the hot path needs it: no registry is imported to load a model."""
-
-import json
-from dataclasses import dataclass
-from typing import Any, Self
+"""The model version in use of each family, and which were in use before it."""
 
 import sqlalchemy as sa
 
 from orchestration_project.core.errors import NoChampion
+from orchestration_project.stores import model_versions
 from orchestration_project.stores.ledger import now
-from orchestration_project.stores.schema import CHAMPIONS
+from orchestration_project.stores.model_versions import ModelVersion
+from orchestration_project.stores.schema import CHAMPIONS, MODEL_VERSIONS
+
+_SAME = sa.and_(*(CHAMPIONS.c[name] == MODEL_VERSIONS.c[name] for name in ("family", "version", "sha256")))
 
 
-@dataclass(frozen=True)
-class Champion:
-    """The version in use of one family.
-
-    `threshold` is the confidence from which an answer is accepted (None: nothing is); `path` of the artifact is
-    relative to the home; `rules` says how right each rule of the family was on the labels.
-    """
-
-    family: str
-    version: str
-    path: str
-    sha256: str
-    threshold: float | None
-    labels: tuple[str, ...]
-    metrics: dict[str, Any]
-    rules: dict[str, Any]
-
-    def to_json(self) -> str:
-        """The record as JSON text."""
-        return json.dumps(vars(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """The record that `to_json` wrote."""
-        fields: dict[str, Any] = json.loads(text)
-        labels = tuple(fields.pop("labels"))
-        return cls(**fields, labels=labels)
-
-
-def champion(connection: sa.Connection, family: str) -> Champion | None:
+def champion(connection: sa.Connection, family: str) -> ModelVersion | None:
     """The family's version in use; None when none was promoted yet."""
     return next((found for found in in_use(connection) if found.family == family), None)
 
 
-def in_use(connection: sa.Connection) -> list[Champion]:
+def in_use(connection: sa.Connection) -> list[ModelVersion]:
     """The version in use of every family, by name."""
-    table = CHAMPIONS.c
-    latest = sa.select(table.family, sa.func.max(table.revision)).group_by(table.family)
-    query = sa.select(
-        table.family, table.version, table.path, table.sha256, table.threshold, table.labels, table.metrics, table.rules
-    )
-    query = query.where(sa.tuple_(table.family, table.revision).in_(latest)).order_by(table.family)
-    return [Champion(*row[:5], tuple(row[5]), *row[6:]) for row in connection.execute(query)]
+    latest = sa.select(CHAMPIONS.c.family, sa.func.max(CHAMPIONS.c.revision)).group_by(CHAMPIONS.c.family)
+    query = sa.select(*model_versions.COLUMNS).join(CHAMPIONS, _SAME)
+    query = query.where(sa.tuple_(CHAMPIONS.c.family, CHAMPIONS.c.revision).in_(latest)).order_by(CHAMPIONS.c.family)
+    return [model_versions.from_row(row) for row in connection.execute(query)]
 
 
-def require_champion(connection: sa.Connection, family: str) -> Champion:
+def history(connection: sa.Connection, family: str) -> list[ModelVersion]:
+    """Every version that was put in use, the newest promotion first; one that was put back stands twice."""
+    query = sa.select(*model_versions.COLUMNS).join(CHAMPIONS, _SAME).where(CHAMPIONS.c.family == family)
+    query = query.order_by(CHAMPIONS.c.revision.desc())
+    return [model_versions.from_row(row) for row in connection.execute(query)]
+
+
+def require_champion(connection: sa.Connection, family: str) -> ModelVersion:
     """The family's version in use, or NoChampion with the command that makes one."""
     found = champion(connection, family)
     if found is None:
@@ -64,9 +39,10 @@ def require_champion(connection: sa.Connection, family: str) -> Champion:
     return found
 
 
-def promote(connection: sa.Connection, new: Champion) -> None:
+def promote(connection: sa.Connection, new: ModelVersion, reason: str = "") -> None:
     """Put a version in use, in the caller's transaction; earlier ones stay recorded."""
+    model_versions.record(connection, new)
     latest = sa.select(sa.func.coalesce(sa.func.max(CHAMPIONS.c.revision), 0)).where(CHAMPIONS.c.family == new.family)
     revision = connection.execute(latest).scalar_one() + 1
-    values = {**vars(new), "labels": list(new.labels), "revision": revision, "promoted_at": now()}
-    connection.execute(sa.insert(CHAMPIONS).values(**values))
+    values = {"family": new.family, "version": new.version, "sha256": new.sha256}
+    connection.execute(sa.insert(CHAMPIONS).values(**values, revision=revision, promoted_at=now(), reason=reason))

@@ -115,19 +115,48 @@ QUARANTINE = sa.Table(
     sa.Column("refused_at", _MOMENT, nullable=False),
 )
 
+LABEL_IMPORTS = sa.Table(
+    "label_imports",
+    METADATA,
+    sa.Column("import_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("family", sa.String, nullable=False, index=True),
+    sa.Column("source", sa.String, nullable=False),  # name of the file it came from
+    sa.Column("path", sa.String, nullable=False),  # Parquet file of its rows, below the home
+    sa.Column("sha256", sa.String, nullable=False),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("replaces", sa.Boolean, nullable=False),  # whether it starts the label set anew
+    sa.Column("reason", sa.String),  # why it was imported against the findings; null: nothing was found
+    sa.Column("imported_at", _MOMENT, nullable=False),
+)
+
+MODEL_VERSIONS = sa.Table(
+    "model_versions",
+    METADATA,
+    sa.Column("family", sa.String, primary_key=True),
+    sa.Column("version", sa.String, primary_key=True),
+    sa.Column("sha256", sa.String, primary_key=True),  # of the artifact: another machine rounds otherwise
+    sa.Column("path", sa.String, nullable=False),
+    sa.Column("threshold", sa.Float),  # null: nothing is accepted
+    sa.Column("labels", sa.JSON, nullable=False),
+    sa.Column("metrics", sa.JSON, nullable=False),
+    sa.Column("rules", sa.JSON, nullable=False),  # what was measured of the family's rules; empty without rules
+    sa.Column("number", sa.Integer),  # in the registry
+    sa.Column("label_digest", sa.String, nullable=False),
+    sa.Column("code_version", sa.String, nullable=False),
+    sa.Column("libraries", sa.JSON, nullable=False),
+    sa.Column("run_id", sa.String, nullable=False),  # Dagster's, that trained it
+    sa.Column("recorded_at", _MOMENT, nullable=False),
+)
+
 CHAMPIONS = sa.Table(
     "champions",
     METADATA,
     sa.Column("family", sa.String, primary_key=True),
     sa.Column("revision", sa.Integer, primary_key=True),
     sa.Column("version", sa.String, nullable=False),
-    sa.Column("path", sa.String, nullable=False),
     sa.Column("sha256", sa.String, nullable=False),
-    sa.Column("threshold", sa.Float),  # null: nothing is accepted
-    sa.Column("labels", sa.JSON, nullable=False),
-    sa.Column("metrics", sa.JSON, nullable=False),
-    sa.Column("rules", sa.JSON, nullable=False),  # what was measured of the family's rules; empty without rules
     sa.Column("promoted_at", _MOMENT, nullable=False),
+    sa.Column("reason", sa.String, nullable=False),
 )
 
 OUTBOX = sa.Table(
