@@ -11,10 +11,11 @@ import dagster as dg
 
 from orchestration_project.core.settings import Settings
 from orchestration_project.dispatch.sensor import arrivals_sensor
+from orchestration_project.stores.families import families
 from orchestration_project.stores.run_requests import WORKFLOW
 
 TIME_ZONE = Settings.from_environment().time_zone
-FAMILIES = ("sentiment", "issue")
+FAMILIES = [family.name for family in families()]
 
 workflow = dg.define_asset_job(
     WORKFLOW,
@@ -31,6 +32,14 @@ train_one = [
             *(f"{family}_{part}" for part in ("labels", "challenger", "evaluation", "champion"))
         ),
         description=f"Train, evaluate and promote the {family} model.",
+    )
+    for family in FAMILIES
+]
+promote_one = [
+    dg.define_asset_job(
+        f"promote_{family}",
+        selection=dg.AssetSelection.assets(f"{family}_champion"),
+        description=f"Put the version of the {family} model in use that the run's tags name: orchestrate model promote.",
     )
     for family in FAMILIES
 ]

@@ -1,19 +1,24 @@
 """How good a challenger is on labels that it never saw, beside the version in use on the same ones."""
 
-import io
-from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 import pandera.pandas as pa
 
-from orchestration_project.core.contracts import Contract
+from assets.models.figures import as_markdown, confusion_matrix, reliability_diagram
+from orchestration_project.core.comparison import OVERALL, Difference, paired_bootstrap
+from orchestration_project.core.contracts import Contract, records
 from orchestration_project.core.errors import ArtifactRefused
-from orchestration_project.core.statistics import classification_scores, expected_calibration_error
+from orchestration_project.core.statistics import reliability
 from orchestration_project.model_output import Result
+from orchestration_project.performers.model import loaded
+from orchestration_project.performers.scoring import score
 from orchestration_project.stores import champions
 from orchestration_project.stores.home import Home
+from orchestration_project.stores.model_versions import ModelVersion
+
+_DIFFERENCE = "F1 less that of the version in use on the same labels; null: none can be compared."
 
 
 class Evaluation(Contract):
@@ -23,9 +28,10 @@ class Evaluation(Contract):
     precision: float = pa.Field(ge=0, le=1, nullable=True, description="Precision; of 'all' the macro mean.")
     recall: float = pa.Field(ge=0, le=1, nullable=True, description="Recall; of 'all' the macro mean.")
     f1: float = pa.Field(ge=0, le=1, nullable=True, description="F1; of 'all' the macro mean.")
-    f1_in_use: float = pa.Field(
-        ge=0, le=1, nullable=True, description="F1 of the version in use on the same labels; null: none can be scored."
-    )
+    difference: float = pa.Field(ge=-1, le=1, nullable=True, description=_DIFFERENCE)
+    difference_low: float = pa.Field(ge=-1, le=1, nullable=True, description="Lower end of its 95 % interval.")
+    difference_high: float = pa.Field(ge=-1, le=1, nullable=True, description="Upper end of its 95 % interval.")
+    p_worse: float = pa.Field(ge=0, le=1, nullable=True, description="One-sided p-value against 'not worse'.")
     n: int = pa.Field(ge=0, description="Labelled messages of the class.")
     accuracy: float = pa.Field(ge=0, le=1, nullable=True, description="Share of right answers; only of 'all'.")
     ece: float = pa.Field(ge=0, le=1, nullable=True, description="Expected calibration error; only of 'all'.")
@@ -33,71 +39,70 @@ class Evaluation(Contract):
     accepted_error: float = pa.Field(ge=0, le=1, nullable=True, description="Error among accepted; only of 'all'.")
 
 
-def evaluate(challenger: "pd.Series[Any]", labels: pd.DataFrame, home: Home) -> Result:
-    """Score a challenger, and the version in use, on the held-out labels."""
-    from orchestration_project.performers.text_classifier import load
-
-    held = labels[labels["is_holdout"]].reset_index(drop=True)
-    answers = load(home.root / challenger["path"], challenger["sha256"]).predict(held["text"].tolist())
-    right = (answers["label"] == held["label"]).to_numpy()
-    accepted = (answers["confidence"] >= challenger["threshold"]).to_numpy()
-    scores = classification_scores(held["label"].tolist(), answers["label"].tolist())
-    in_use = f1_in_use(str(challenger["family"]), held, home)
-    rows = pd.DataFrame(
+def evaluate(challenger: ModelVersion, labels: pd.DataFrame, home: Home) -> Result:
+    """Score a challenger, and compare it with the version in use, on the held-out labels."""
+    held = held_out(labels)
+    truth = held["label"].tolist()
+    answers = loaded(home, challenger).predict(held["text"].tolist())
+    scores = score(answers, truth, challenger.threshold)
+    rows = [{"label": label, **found} for label, found in scores.pop("per_class").items()]
+    frame = pd.DataFrame(rows)
+    overall: dict[str, Any] = {"label": OVERALL, **{name: frame[name].mean() for name in ("precision", "recall")}}
+    overall |= {"f1": scores.pop("macro_f1"), **scores}
+    differences = compare(challenger, held, home)
+    compared = pd.DataFrame(
         [
-            {"label": label, **found, "f1_in_use": in_use.get(label, float("nan"))}
-            for label, found in scores["per_class"].items()
-        ]
-    )
-    overall: dict[str, Any] = {
-        "label": "all",
-        **{name: float(rows[name].mean()) for name in ("precision", "recall", "f1")},
-        "f1_in_use": in_use.get("all", float("nan")),
-        "n": scores["n"],
-        "accuracy": scores["accuracy"],
-        "ece": expected_calibration_error(answers["confidence"].to_numpy(), right),
-        "accepted_share": float(accepted.mean()),
-        "accepted_error": float((~right[accepted]).mean()) if accepted.any() else float("nan"),
-    }
-    frame = pd.concat([rows, pd.DataFrame([overall])], ignore_index=True)
+            {
+                "label": one.label,
+                "difference": one.difference,
+                "difference_low": one.low,
+                "difference_high": one.high,
+                "p_worse": one.p_worse,
+            }
+            for one in differences
+        ],
+        columns=["label", "difference", "difference_low", "difference_high", "p_worse"],
+    ).astype({"label": "str"})
+    frame = pd.concat([frame, pd.DataFrame([overall])], ignore_index=True)
+    frame = frame.merge(compared, on="label", how="left", validate="one_to_one")
     shown = {name: round(float(value), 4) for name, value in overall.items() if name != "label" and value == value}
-    plot = dg.MetadataValue.md(confusion_plot(held["label"].tolist(), answers["label"].tolist()))
-    return Result(frame[list(Evaluation.to_schema().columns)], {**shown, "confusion": plot})
+    confidence = answers["confidence"].to_numpy()
+    bins = reliability(confidence, (answers["label"] == held["label"]).to_numpy())
+    pictures = {
+        "confusion": as_markdown(confusion_matrix(truth, answers["label"].tolist()), "confusion matrix"),
+        "reliability": as_markdown(reliability_diagram(bins, overall["ece"], confidence), "reliability diagram"),
+    }
+    facts = {**shown, **{name: dg.MetadataValue.md(picture) for name, picture in pictures.items()}}
+    return Result(frame[list(Evaluation.to_schema().columns)], facts)
 
 
-def f1_in_use(family: str, held: pd.DataFrame, home: Home) -> dict[str, float]:
-    """Label → F1 of the version in use on these labels, and `all` → the macro mean; empty when there is no version in
-    use, or its file is lost or changed.
+def held_out(labels: pd.DataFrame) -> pd.DataFrame:
+    """The labels that no version was trained on, numbered from 0."""
+    return labels[labels["is_holdout"]].reset_index(drop=True)
+
+
+def compare(candidate: ModelVersion, held: pd.DataFrame, home: Home) -> list[Difference]:
+    """How much better than the version in use a candidate is on these labels: `all` first, then each label.
+
+    Empty when there is no version in use, when its file is lost or changed, and when the two answer other labels.
     """
-    from orchestration_project.performers.text_classifier import load
-
     with home.ledger.read() as connection:
-        champion = champions.champion(connection, family)
-    if champion is None:
-        return {}
+        incumbent = champions.champion(connection, candidate.family)
+    if incumbent is None or set(incumbent.labels) != set(candidate.labels):
+        return []
+    texts = held["text"].tolist()
     try:
-        classifier = load(home.root / champion.path, champion.sha256)
+        before = loaded(home, incumbent).predict(texts)["label"]
     except ArtifactRefused:  # it decides nothing any more, and so stands in nobody's way
-        return {}
-    answers = classifier.predict(held["text"].tolist())
-    scores = classification_scores(held["label"].tolist(), answers["label"].tolist())
-    return {"all": scores["macro_f1"], **{label: found["f1"] for label, found in scores["per_class"].items()}}
+        return []
+    after = loaded(home, candidate).predict(texts)["label"]
+    return paired_bootstrap(held["label"].tolist(), after.tolist(), before.tolist())
 
 
-def confusion_plot(truth: Sequence[str], answer: Sequence[str]) -> str:
-    """The confusion matrix as a picture in Markdown (PNG, base64)."""
-    import base64
-
-    from matplotlib.figure import Figure
-    from sklearn.metrics import ConfusionMatrixDisplay
-
-    labels = sorted({*truth, *answer})
-    size = 2.5 + 0.5 * len(labels)
-    figure = Figure(figsize=(size, size), layout="constrained")
-    axes = figure.add_subplot()
-    ConfusionMatrixDisplay.from_predictions(
-        truth, answer, labels=labels, ax=axes, cmap="Blues", colorbar=False, xticks_rotation="vertical"
-    )
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=80)
-    return f"![confusion matrix](data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()})"
+def differences_of(evaluation: pd.DataFrame) -> list[Difference]:
+    """The differences that an evaluation found, `all` first; empty when nothing was compared."""
+    found = evaluation[evaluation["p_worse"].notna()].sort_values("label", key=lambda labels: labels != OVERALL)
+    return [
+        Difference(row["label"], row["difference"], row["difference_low"], row["difference_high"], row["p_worse"])
+        for row in records(found)
+    ]

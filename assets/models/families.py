@@ -1,13 +1,11 @@
-"""The models of the workflow, a family each. Their labels are `assets/samples/labels.csv`."""
+"""The models of the workflow, a family each, as `families.toml` lists them."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from assets.feedback import alert, route
 from assets.feedback.issue import RULES
 from assets.models.family import model_family
-
-LABELS = Path(__file__).parents[1] / "samples" / "labels.csv"
+from orchestration_project.stores.families import require_family
 
 
 def check_tables(labels: Sequence[str]) -> None:
@@ -16,5 +14,5 @@ def check_tables(labels: Sequence[str]) -> None:
     alert.check_labels(labels)
 
 
-sentiment = model_family("sentiment", LABELS, "sentiment")
-issue = model_family("issue", LABELS, "issue", rules=RULES, before_promotion=check_tables)
+sentiment = model_family(require_family("sentiment"))
+issue = model_family(require_family("issue"), rules=RULES, before_promotion=check_tables)

@@ -25,6 +25,8 @@ LOCATION = "orchestration_project.definitions"
 POLL_SECONDS = 0.2
 
 _STEP_STARTED = re.compile(r'Started execution of step "(.+)"')
+_PROGRESS = re.compile(r" - (\w+) - ([\w ]+ \d+ of \d+)$", re.MULTILINE)
+_REFUSAL = re.compile(r"^dagster\..*\bFailure: (.+)$", re.MULTILINE)
 _NO_SUCH_JOB = re.compile(r"Job .* not found in repository .* Found \[(.*)\]")
 
 GRACE_SECONDS = 10.0
@@ -50,17 +52,20 @@ def run_job(home: Home, job: str, what: str, tags: dict[str, str] | None = None)
         process = _start(home, command, output)
         try:
             while (status := _ended(process)) is None:
-                for step in _STEP_STARTED.findall(written.read()):
+                lines = written.read()
+                for step in [*_STEP_STARTED.findall(lines), *map(": ".join, _PROGRESS.findall(lines))]:
                     shown.update(f"{what}: {step}")
         except KeyboardInterrupt:
             stop(process)
             raise
     if status == 0:
         return
-    if found := _NO_SUCH_JOB.search(log.read_text(errors="replace")):
+    told = log.read_text(errors="replace")
+    if found := _NO_SUCH_JOB.search(told):
         known = found[1].replace("'", "").split(", ")
         raise UnknownName(f"There is no job '{job}'.{did_you_mean(job, known)}")
-    raise JobFailed(f"The job '{job}' failed (exit status {status}). Its output: {log}")
+    why = _REFUSAL.search(told)
+    raise JobFailed(f"The job '{job}' failed{f': {why[1]}' if why else f' (exit status {status}).'} Its output: {log}")
 
 
 def instance_of(home: Home) -> "AbstractContextManager[DagsterInstance]":

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from orchestration_project.cli import looking, running, sending
+from orchestration_project.cli import labelling, looking, modelling, running, sending
 from orchestration_project.cli.printing import complain
 from orchestration_project.core.errors import OrchestrationError
 
@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-RUN, LOOK = "Run", "Look"
+RUN, LOOK, MODELS = "Run", "Look", "Models"
 
 app.command(rich_help_panel=RUN)(sending.send)
 app.command(rich_help_panel=RUN)(running.train)
@@ -32,14 +32,29 @@ app.command(rich_help_panel=LOOK)(looking.alerts)
 app.command(rich_help_panel=LOOK)(looking.explain)
 app.command(rich_help_panel=LOOK)(looking.sql)
 app.command(rich_help_panel=LOOK)(looking.where)
+app.command(rich_help_panel=MODELS)(modelling.evaluate)
+app.add_typer(labelling.app, name="labels", rich_help_panel=MODELS)
+app.add_typer(modelling.app, name="model", rich_help_panel=MODELS)
 
 
 EXAMPLE = "Example: "
 
 
+def verbs() -> dict[str, str]:
+    """Every verb as it is typed, such as `labels import`, and its help."""
+    apps = [("", app)]
+    apps += [(f"{group.name} ", group.typer_instance) for group in app.registered_groups if group.typer_instance]
+    return {
+        f"{prefix}{command.name or command.callback.__name__}": command.callback.__doc__ or ""
+        for prefix, one in apps
+        for command in one.registered_commands
+        if command.callback
+    }
+
+
 def examples() -> list[str]:
     """The example of each verb, as its help gives it."""
-    texts = [command.callback.__doc__ or "" for command in app.registered_commands if command.callback]
+    texts = verbs().values()
     return [line.strip().removeprefix(EXAMPLE) for text in texts for line in text.splitlines() if EXAMPLE in line]
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestration_project.cli.modelling import METRICS, shown, verdict_of
 from orchestration_project.cli.printing import (
     AsJson,
     complain,
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
 SAMPLES = PROJECT / "assets" / "samples" / "inbox"
 """Files that `demo` and `up` send once, so that there is something to see."""
 
-METRICS = ("accuracy", "macro_f1", "ece", "accepted_share", "accepted_error", "n")
-
 
 def train(
-    model: Annotated[str | None, typer.Option("--model", help="Only this model.")] = None, as_json: AsJson = False
+    model: Annotated[str | None, typer.Option("--model", metavar="NAME", help="Only this model.")] = None,
+    new_labels: Annotated[
+        str | None, typer.Option(metavar="REASON", help="It may answer another label set than before; say why.")
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Train the models on their labels and put them in use if they are no worse.
 
@@ -41,8 +44,12 @@ def train(
     from orchestration_project.cli.work import run_unless_project_does
     from orchestration_project.stores.home import prepared_home
 
+    if new_labels is not None and not (model and new_labels.strip()):
+        raise Refused(
+            "--new-labels needs one model and a reason. Run: orchestrate train --model NAME --new-labels REASON"
+        )
     home = prepared_home()
-    _train(home, model)
+    _train(home, model, new_labels)
     found = [champion for champion in _in_use(home) if model in (None, champion.family)]
     if as_json:
         say_json(
@@ -53,7 +60,7 @@ def train(
         names = ("version", "threshold", *METRICS)
         say_table(
             ("", *(champion.family for champion in found)),
-            [(name, *(shown[name] for shown in evaluations)) for name in names],
+            [(name, *(one[name] for one in evaluations)) for name in names],
         )
     run_unless_project_does(home)
 
@@ -125,11 +132,16 @@ def _let_every_stop_be_an_interrupt() -> None:
             signal.signal(number, signal.default_int_handler)
 
 
-def _train(home: "Home", model: str | None) -> None:
+def _train(home: "Home", model: str | None, new_labels: str | None = None) -> None:
     from orchestration_project.cli.dagster_commands import run_job
+    from orchestration_project.governance.promotion import Order
 
-    run_job(home, f"train_{model}" if model else "train", f"Training {model or 'every model'} (some seconds each)")
-    note(f"In use: {', '.join(f'{champion.family} {champion.version}' for champion in _in_use(home))}")
+    tags = None if new_labels is None else Order(reason=new_labels.strip(), new_labels=True).to_tags()
+    job = f"train_{model}" if model else "train"
+    run_job(home, job, f"Training {model or 'every model'} (some seconds each)", tags)
+    for champion in _in_use(home):
+        if model in (None, champion.family):
+            note(f"In use: {champion.family} {champion.version}: {verdict_of(home, champion.family)[1]}")
 
 
 def _prepare_samples(home: "Home") -> None:
@@ -158,10 +170,9 @@ def _in_use(home: "Home") -> "list[ModelVersion]":
 
 def _evaluation(champion: "ModelVersion") -> dict[str, object]:
     """What the version in use is, and how it did on the holdout, as the table shows it."""
-    metrics = {name: champion.metrics.get(name) for name in METRICS}
-    shown = {name: "" if value is None else f"{value:.3f}".rstrip("0").rstrip(".") for name, value in metrics.items()}
     threshold = "none: accepts nothing" if champion.threshold is None else champion.threshold
-    return {"version": champion.version, "threshold": threshold, **shown}
+    metrics = {name: shown(champion.metrics.get(name)) for name in METRICS}
+    return {"version": champion.version, "threshold": threshold, **metrics}
 
 
 def _refuse_taken_port(port: int) -> None:

@@ -11,6 +11,7 @@ The annotation of a parameter says in which form it comes:
                                                step takes, names in `deps`, or is itself
     batch: Batch                               the key of the batch
     home: Home                                 the stores themselves, for steps that train or register
+    run: Run                                   Dagster's run: its id, its tags, and where progress is told
 """
 
 import inspect
@@ -41,8 +42,17 @@ class Batch(str):
     __slots__ = ()
 
 
+@dataclass(frozen=True)
+class Run:
+    """Dagster's run that a step belongs to. `log` puts a line into the run's log in the UI."""
+
+    id: str
+    tags: Mapping[str, str]
+    log: Callable[[str], None]
+
+
 ASSET_FORMS = (pd.DataFrame, pyarrow.Table, duckdb.DuckDBPyRelation)
-OTHER_FORMS = (Arrivals, duckdb.DuckDBPyConnection, Home, Batch)
+OTHER_FORMS = (Arrivals, duckdb.DuckDBPyConnection, Home, Batch, Run)
 
 
 @dataclass(frozen=True)
@@ -58,10 +68,11 @@ class Signature:
     """What the parameters of a step's function ask for; `reads` are the assets that it may read by SQL."""
 
     assets: Mapping[str, AssetInput]
-    arrivals: tuple[str, ...]
-    warehouses: tuple[str, ...]
-    homes: tuple[str, ...]
-    batches: tuple[str, ...]
+    arrivals: tuple[str, ...] = ()
+    warehouses: tuple[str, ...] = ()
+    homes: tuple[str, ...] = ()
+    batches: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
     reads: frozenset[str] = frozenset()
 
     @classmethod
@@ -104,14 +115,17 @@ class Inputs:
     arrivals: Arrivals | None = None
 
 
-def load(home: Home, signature: Signature, partition: str, own: tuple[str, pyarrow.Schema]) -> Inputs:
+def load(
+    home: Home, signature: Signature, partition: str, own: tuple[str, pyarrow.Schema], run: Run | None = None
+) -> Inputs:
     """Read everything a step asks for.
 
     Raises HaltedInput when an input's partition has an open halt, MissingInput when an input was never published,
     NoArrivals when a new batch finds nothing to take in. `own` is the name and schema of the step's output, so that its
     view exists before its first row.
     """
-    inputs = Inputs({name: home for name in signature.homes} | {name: Batch(partition) for name in signature.batches})
+    inputs = Inputs({name: home for name in signature.homes} | {name: run for name in signature.runs})
+    inputs.arguments |= {name: Batch(partition) for name in signature.batches}
     for name in signature.arrivals:
         open_by_key(home, partition)
         inputs.arrivals = inputs.arguments[name] = read_arrivals(home, partition)
@@ -136,7 +150,7 @@ def read_input(home: Home, asset: str, partition: str, form: Any) -> Inputs:
     HaltedInput or MissingInput as in `load`.
     """
     wanted = AssetInput(asset, form if form in ASSET_FORMS else pd.DataFrame)
-    return load(home, Signature({asset: wanted}, (), (), (), ()), partition, ("", pyarrow.schema([])))
+    return load(home, Signature({asset: wanted}), partition, ("", pyarrow.schema([])))
 
 
 def refuse_halted(connection: sa.Connection, partition: str, inputs: Collection[str]) -> None:

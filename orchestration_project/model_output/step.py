@@ -17,7 +17,7 @@ from orchestration_project.core.errors import ArtifactRefused, Conflict, Refused
 from orchestration_project.core.settings import dagster_home
 from orchestration_project.model_output import publication
 from orchestration_project.model_output.gate import Judgement, check_results, judge
-from orchestration_project.model_output.inputs import Inputs, Signature, load
+from orchestration_project.model_output.inputs import Inputs, Run, Signature, load
 from orchestration_project.model_output.publication import Outcome
 from orchestration_project.performers.cascade import Cascade, Decisions
 from orchestration_project.stores import batches, manifest, outbox
@@ -116,7 +116,8 @@ def refuse_temporary_dagster_home(context: dg.AssetExecutionContext) -> None:
 def _attempt(step: Step, context: dg.AssetExecutionContext, home: Home, partition: str) -> Iterator[Any]:
     with home.ledger.read() as connection:
         before = manifest.current(connection, step.name, partition)
-    inputs = load(home, step.signature, partition, (step.name, arrow_schema(step.contract)))
+    run = Run(context.run.run_id, context.run.tags, context.log.info)
+    inputs = load(home, step.signature, partition, (step.name, arrow_schema(step.contract)), run)
     computed = _compute(step, home, partition, inputs, _stored_decisions(step, context, home, before))
     checked = check(step.contract, computed.frame)
     judgement = judge(checked, home.settings, len(computed.unparsable))

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from orchestration_project.core.errors import ArtifactRefused
 from orchestration_project.performers.performer import Kind, Performer, Prepared
 from orchestration_project.stores.champions import require_champion
 from orchestration_project.stores.home import Home
+from orchestration_project.stores.model_versions import ModelVersion
 
 if TYPE_CHECKING:
     from orchestration_project.performers.text_classifier import TextClassifier
@@ -28,7 +30,7 @@ class Model(Performer):
         family = self.families[0]
         with home.ledger.read() as connection:
             champion = require_champion(connection, family)
-        classifier = _loaded(home.root / champion.path, champion.sha256)
+        classifier = loaded(home, champion)
 
         def answer(rows: pd.DataFrame) -> pd.DataFrame:
             answers = classifier.predict(rows[self.on].tolist())
@@ -37,8 +39,19 @@ class Model(Performer):
         return Prepared(champion.version, champion.threshold, frozenset(champion.labels), answer)
 
 
+def loaded(home: Home, version: ModelVersion) -> "TextClassifier":
+    """The model of a recorded version; ArtifactRefused for a file that is not the recorded one."""
+    return _loaded(home.root / version.path, version.sha256, version.labels)
+
+
 @lru_cache(maxsize=8)
-def _loaded(path: Path, sha256: str) -> "TextClassifier":
+def _loaded(path: Path, sha256: str, labels: tuple[str, ...]) -> "TextClassifier":
     from orchestration_project.performers.text_classifier import load
 
-    return load(path, sha256)
+    classifier = load(path, sha256)
+    if classifier.labels != labels:
+        raise ArtifactRefused(
+            f"The model file {path} answers {', '.join(classifier.labels)}, recorded is {', '.join(labels)}. "
+            "Run: orchestrate train"
+        )
+    return classifier

@@ -3,7 +3,7 @@
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,7 +72,14 @@ class Training:
     temperature: float
 
 
-def train(texts: Iterable[str], labels: Iterable[str], *, seed: int = 0, folds: int = 5) -> Training:
+def train(
+    texts: Iterable[str],
+    labels: Iterable[str],
+    *,
+    seed: int = 0,
+    folds: int = 5,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Training:
     """Train a classifier on labelled texts, and calibrate it on texts that it had not seen.
 
     `texts` and `labels` are (n,). Word and character TF-IDF, a linear support vector machine, and a temperature fitted

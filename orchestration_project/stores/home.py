@@ -5,6 +5,7 @@ home/
 ├── warehouse/         asset tables; quarantine/ beside it keeps refused rows
 ├── inbox/             drop files here; archive/ keeps them once registered, refused/ those that cannot be read
 ├── received/          files taken in and not yet registered; staged/ their rows
+├── labels/            labels that were imported, a file for each import
 ├── registry/, registry.db   model artifacts and MLflow's database
 ├── notices/           delivered alerts, a file each
 ├── secret             key of the message ids that this home makes
@@ -74,6 +75,10 @@ class Home:
     @property
     def notices(self) -> Path:
         return self.root / "notices"
+
+    @property
+    def labels(self) -> Path:
+        return self.root / "labels"
 
     @property
     def artifacts(self) -> Path:

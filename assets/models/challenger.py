@@ -1,0 +1,121 @@
+"""The model version that wants to be champion: trained on the labels that are not held out, and registered."""
+
+import hashlib
+import json
+from importlib.metadata import version as installed
+
+import pandas as pd
+import pandera.pandas as pa
+
+from orchestration_project.core.contracts import Contract
+from orchestration_project.core.errors import Refused
+from orchestration_project.core.statistics import acceptance_threshold
+from orchestration_project.model_output import Result, Run
+from orchestration_project.performers.rules import Rules
+from orchestration_project.stores.files import publish_file, temporary_beside
+from orchestration_project.stores.home import Home
+from orchestration_project.stores.model_versions import ModelVersion
+
+CODE_VERSION = "2"
+"""Goes up when the same labels would train another model."""
+
+LIBRARIES = ("joblib", "numpy", "scikit-learn", "scipy")
+"""Those whose versions decide what a training gives."""
+
+
+class Challenger(Contract):
+    """The model version that wants to be champion: one row."""
+
+    family: str = pa.Field(description="Model family.")
+    version: str = pa.Field(description="Digest of labels, choices, code and library versions.")
+    label_digest: str = pa.Field(description="Digest of the labels, those held out included.")
+    number: int = pa.Field(ge=1, description="Number of the version in the model registry.")
+    path: str = pa.Field(description="Artifact, below the home.")
+    sha256: str = pa.Field(description="Digest of the artifact.")
+    threshold: float = pa.Field(nullable=True, ge=0, le=1, description="Acceptance threshold; null: accepts nothing.")
+    temperature: float = pa.Field(gt=0, description="Calibration temperature.")
+    labels: str = pa.Field(description="JSON list of the labels it can answer.")
+    rules: str = pa.Field(description="JSON: how right each rule of the family is on the labels.")
+    record: str = pa.Field(description="JSON of the record that a promotion puts in use.")
+
+
+def label_digest(labels: pd.DataFrame) -> str:
+    """Digest of labels, whatever their order and wherever they came from."""
+    rows = labels[["message_id", "text", "label"]].sort_values(["message_id", "text", "label"])
+    return hashlib.sha256(rows.to_json(orient="values").encode()).hexdigest()
+
+
+def version_of(labels: pd.DataFrame, *choices: object) -> str:
+    """Version digest of what these labels train: the same labels, choices, code and libraries give the same version."""
+    content = [CODE_VERSION, libraries(), choices, label_digest(labels)]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
+
+
+def libraries() -> dict[str, str]:
+    """Name → installed version of each library that decides what a training gives."""
+    return {name: installed(name) for name in LIBRARIES}
+
+
+def train_challenger(family: str, labels: pd.DataFrame, home: Home, rules: Rules | None, run: Run) -> Result:
+    """Train on the labels that are not held out, choose the acceptance threshold out of fold, register the version.
+
+    Refused when no label is held out. The order of the labels makes no difference.
+    """
+    from orchestration_project.performers.text_classifier import train
+    from orchestration_project.stores.registry import Registry
+
+    if not labels["is_holdout"].any():
+        raise Refused(f"None of the {len(labels)} labels of {family} is held out to evaluate on. Label more messages.")
+    target_error = home.settings.target_error
+    seen = labels[~labels["is_holdout"]].sort_values("message_id")
+    training = train(seen["text"].tolist(), seen["label"].tolist(), progress=run.log)
+    out_of_fold = training.out_of_fold
+    right = (out_of_fold["label"] == out_of_fold["answer"]).to_numpy()
+    threshold = acceptance_threshold(out_of_fold["confidence"].to_numpy(), right, target_error)
+    version = version_of(labels, target_error, rules.read().digest if rules else None)
+    draft = temporary_beside(home.artifacts / family / version)
+    sha256 = training.classifier.save(draft)
+    artifact = draft.with_name(f"{version}-{sha256[:8]}.joblib")  # another machine rounds otherwise: another file
+    publish_file(draft, artifact)
+    measured = rules.measure(seen, seen["label"], target_error) if rules else {}
+    page = f"http://127.0.0.1:{home.settings.port}/runs/{run.id}"
+    registered = Registry(home.registry_url, home.artifacts).add(
+        family,
+        artifact,
+        digest=sha256,
+        metrics={"out_of_fold_accuracy": float(right.mean())},
+        params={"code_version": CODE_VERSION, "labels": str(len(labels)), "label_digest": label_digest(labels)},
+        tags={"version": version, "dagster_run_id": run.id, "dagster_run": page},
+        run_name=version,
+    )
+    record = ModelVersion(
+        family=family,
+        version=version,
+        path=home.below(artifact),
+        sha256=sha256,
+        threshold=threshold,
+        labels=training.classifier.labels,
+        metrics={"out_of_fold_accuracy": float(right.mean())},
+        rules=measured,
+        number=registered.number,
+        label_digest=label_digest(labels),
+        code_version=CODE_VERSION,
+        libraries=libraries(),
+        run_id=run.id,
+    )
+    row = {
+        **{name: getattr(record, name) for name in ("family", "version", "label_digest", "number", "path", "sha256")},
+        "threshold": float("nan") if threshold is None else threshold,
+        "temperature": training.temperature,
+        "labels": json.dumps(record.labels),
+        "rules": json.dumps(measured),
+        "record": record.to_json(),
+    }
+    facts = {
+        "version": version,
+        "registry number": registered.number,
+        "labels trained on": len(seen),
+        "acceptance threshold": "none: nothing is accepted" if threshold is None else threshold,
+        "rules measured": json.dumps(measured.get("rules", {})),
+    }
+    return Result(pd.DataFrame([row]), facts)

@@ -1,0 +1,89 @@
+"""The version in use of a model, and why it is in use: what the evaluation shows, or what a person ordered."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import pandera.pandas as pa
+import sqlalchemy as sa
+
+from assets.models.evaluation import compare, differences_of, held_out
+from orchestration_project.core.contracts import Contract
+from orchestration_project.governance.promotion import Order, Verdict, judge_candidate, record_verdict
+from orchestration_project.model_output import Run
+from orchestration_project.performers.model import loaded
+from orchestration_project.stores import champions, labels, model_versions
+from orchestration_project.stores.home import Home
+from orchestration_project.stores.model_versions import ModelVersion
+
+BeforePromotion = Callable[[Sequence[str]], None]
+"""Gets a candidate's labels and raises where something in use does not fit them."""
+
+
+class InUse(Contract):
+    """The version in use after this step, and why: one row."""
+
+    family: str = pa.Field(description="Model family.")
+    version: str = pa.Field(description="Version in use.")
+    candidate: str = pa.Field(description="Version that was judged.")
+    is_new: bool = pa.Field(description="Whether this step put the candidate in use.")
+    reason: str = pa.Field(description="Why it was promoted, or why the older one stays.")
+    record: str = pa.Field(description="JSON of the candidate's record.")
+
+
+def choose_champion(
+    challenger: ModelVersion,
+    evaluation: pd.DataFrame,
+    labelled: pd.DataFrame,
+    home: Home,
+    run: Run,
+    before_promotion: BeforePromotion | None,
+) -> pd.DataFrame:
+    """Judge the challenger, or the version that the run's tags name; say why it is promoted or not.
+
+    The registry's alias is for people who look there; what a run loads is the ledger's record, written when this is
+    published. A version to be promoted is loaded first: a file that is lost or changed is refused.
+    """
+    order = Order.from_tags(run.tags)
+    with home.ledger.read() as connection:
+        incumbent = champions.champion(connection, challenger.family)
+        replaced = labels.is_replaced(connection, challenger.family)
+        named = model_versions.find(connection, challenger.family, order.version) if order.version else None
+    if named is None:
+        candidate, differences = with_metrics(challenger, evaluation), differences_of(evaluation)
+    else:
+        candidate, differences = named, compare(named, held_out(labelled), home)
+    verdict = judge_candidate(order, candidate, incumbent, differences, labels_replaced=replaced)
+    if verdict.is_promoted:
+        loaded(home, candidate)
+        if before_promotion is not None:
+            before_promotion(candidate.labels)
+        _tell_registry(candidate, home)
+    in_use = candidate if verdict.is_promoted or incumbent is None else incumbent
+    row = {"family": candidate.family, "version": in_use.version, "candidate": candidate.version}
+    return pd.DataFrame(
+        [{**row, "is_new": verdict.is_promoted, "reason": verdict.reason, "record": candidate.to_json()}]
+    )
+
+
+def with_metrics(challenger: ModelVersion, evaluation: pd.DataFrame) -> ModelVersion:
+    """The challenger's record with what the evaluation found over all."""
+    overall = evaluation[evaluation["label"] == "all"].iloc[0]
+    names = ("precision", "recall", "accuracy", "ece", "accepted_share", "accepted_error", "n")
+    found = {"macro_f1": overall["f1"], **overall[list(names)].dropna()}
+    return replace(challenger, metrics={**challenger.metrics, **{name: float(value) for name, value in found.items()}})
+
+
+def record_promotion(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Record what was judged, in the transaction that publishes the champion's row."""
+    for row in rows:
+        verdict = Verdict(row["is_new"], row["reason"])
+        record_verdict(connection, ModelVersion.from_json(row["record"]), verdict)
+
+
+def _tell_registry(candidate: ModelVersion, home: Home) -> None:
+    from orchestration_project.stores.registry import Registry
+
+    if candidate.number is not None:  # a version that an older ledger recorded
+        Registry(home.registry_url, home.artifacts).promote(candidate.family, candidate.number)

@@ -1,0 +1,262 @@
+"""The verbs about the versions of a model: `evaluate`, `model list`, `show`, `diff`, `promote`, `rollback`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestration_project.cli.printing import AsJson, note, say, say_json, say_table
+from orchestration_project.core.errors import Refused, UnknownName
+
+if TYPE_CHECKING:
+    from orchestration_project.governance.promotion import Order
+    from orchestration_project.stores.home import Home
+    from orchestration_project.stores.model_versions import ModelVersion
+
+app = typer.Typer(help="The versions of the models: look at them, put one in use.", no_args_is_help=True)
+
+METRICS = ("accuracy", "macro_f1", "ece", "accepted_share", "accepted_error", "n")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The model.")]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it goes into the audit log.")]
+
+
+def evaluate(
+    model: Annotated[str, typer.Option("--model", metavar="NAME", help="The model whose version in use is asked.")],
+    labels: Annotated[Path, typer.Option("--labels", metavar="FILE", help="CSV, TSV, JSON Lines or Parquet.")],
+    text: Annotated[str, typer.Option(metavar="COLUMN", help="What was written.")] = "text",
+    label: Annotated[str, typer.Option(metavar="COLUMN", help="Blank: that row is left out.")] = "label",
+    as_json: AsJson = False,
+) -> None:
+    """Score the version in use on a file of labels that it never saw.
+
+    Accepted are the answers whose confidence reaches the acceptance threshold.
+
+    Example: orchestrate evaluate --model issue --labels tickets.csv
+    """
+    from orchestration_project.performers.model import loaded
+    from orchestration_project.performers.scoring import score
+    from orchestration_project.stores.champions import require_champion
+    from orchestration_project.stores.families import require_family
+    from orchestration_project.stores.home import prepared_home
+    from orchestration_project.stores.label_files import read_label_file
+    from orchestration_project.stores.labels import current
+
+    family, home = require_family(model), prepared_home()
+    with home.ledger.read() as connection:
+        champion = require_champion(connection, model)
+    read = read_label_file(labels.expanduser(), text=text, label=label)
+    if read.rows.empty:
+        raise Refused(f"{labels} has no labelled row. Fill the column '{label}'.")
+    known = int(read.rows["text"].isin(current(home, family)["text"]).sum())
+    if known:
+        note(f"{known:,} of {len(read.rows):,} texts are among the labels of this home: it may have learnt them.")
+    truth = read.rows["label"].tolist()
+    found = score(loaded(home, champion).predict(read.rows["text"].tolist()), truth, champion.threshold)
+    if strange := sorted(set(truth) - set(champion.labels)):
+        note(f"The model cannot answer these labels: {', '.join(strange)}. Their rows count as wrong.")
+    if as_json:
+        say_json({name: _number(value) for name, value in found.items()})
+        return
+    say_table(("", f"{model} {champion.version}"), [(name, shown(found[name])) for name in METRICS])
+    columns = ("precision", "recall", "f1", "n")
+    rows = [(name, *(shown(own[column]) for column in columns)) for name, own in found["per_class"].items()]
+    say_table(("label", *columns), rows)
+
+
+@app.command(name="list")
+def versions(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only this model.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Every version that was trained, the newest first, and which is in use.
+
+    Example: orchestrate model list issue
+    """
+    from orchestration_project.stores import model_versions
+    from orchestration_project.stores.champions import in_use
+    from orchestration_project.stores.families import families, require_family
+    from orchestration_project.stores.home import prepared_home
+
+    home = prepared_home()
+    names = [require_family(name).name] if name else [family.name for family in families()]
+    with home.ledger.read() as connection:
+        used = {(found.family, found.version, found.sha256) for found in in_use(connection)}
+        found = [entry for family in names for entry in model_versions.recorded(connection, family)]
+    entries = [
+        {
+            "model": version.family,
+            "version": version.version,
+            "in_use": (version.family, version.version, version.sha256) in used,
+            "recorded_at": recorded_at.isoformat(timespec="seconds"),
+            "labels": len(version.labels),
+            "threshold": version.threshold,
+            **{metric: version.metrics.get(metric) for metric in METRICS},
+        }
+        for version, recorded_at in found
+    ]
+    if as_json:
+        say_json(entries)
+    elif not entries:
+        say("No version was trained yet. Run: orchestrate train")
+    else:
+        rows = [
+            [shown(value) for value in {**entry, "recorded_at": entry["recorded_at"][:16]}.values()]
+            for entry in entries
+        ]
+        say_table([name.replace("_", " ") for name in entries[0]], rows)
+
+
+@app.command()
+def show(
+    name: Name,
+    version: Annotated[str | None, typer.Argument(metavar="[VERSION]", help="Without it, the one in use.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """All that is recorded of a version: what it learnt, how good it is, what made it.
+
+    Example: orchestrate model show issue
+    """
+    from orchestration_project.stores.home import prepared_home
+
+    found = _facts(_version(prepared_home(), name, version))
+    if as_json:
+        say_json(found)
+    else:
+        say_table(("", f"{name} {found['version']}"), [(key, shown(value)) for key, value in found.items()])
+
+
+@app.command()
+def diff(
+    name: Name,
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="The one to look at.")],
+    other: Annotated[str | None, typer.Argument(metavar="[OTHER]", help="Without it, the one in use.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What differs between two versions of a model.
+
+    Example: orchestrate model diff issue 3f2a
+    """
+    from orchestration_project.stores.home import prepared_home
+
+    home = prepared_home()
+    one, two = (_facts(_version(home, name, wanted)) for wanted in (version, other))
+    different = {key: (one.get(key), two.get(key)) for key in {**one, **two} if one.get(key) != two.get(key)}
+    if as_json:
+        say_json({key: {"version": values[0], "other": values[1]} for key, values in different.items()})
+    elif not different:
+        say(f"{one['version']} and {two['version']} are the same version.")
+    else:
+        rows = [(key, shown(first), shown(second)) for key, (first, second) in different.items()]
+        say_table(("", str(one["version"]), str(two["version"])), rows)
+
+
+@app.command()
+def promote(
+    name: Name,
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="Its digest, or the first 4 characters of it.")],
+    reason: Reason,
+    new_labels: Annotated[bool, typer.Option("--new-labels", help="It answers another label set.")] = False,
+    even_if_worse: Annotated[bool, typer.Option("--even-if-worse", help="Whatever the holdout says.")] = False,
+) -> None:
+    """Put a version of a model in use.
+
+    It is compared with the one in use first. The run is seen in Dagster's UI like any other.
+
+    Example: orchestrate model promote issue 3f2a --reason "Agreed with customer care"
+    """
+    from orchestration_project.governance.promotion import Order
+    from orchestration_project.stores.home import prepared_home
+
+    home = prepared_home()
+    wanted = _version(home, name, version).version
+    _run(home, name, Order("promote", wanted, _stated(reason), new_labels, even_if_worse))
+
+
+@app.command()
+def rollback(name: Name, reason: Reason) -> None:
+    """Put the version back in use that was in use before.
+
+    Example: orchestrate model rollback issue --reason "Too many false alerts"
+    """
+    from orchestration_project.governance.promotion import Order
+    from orchestration_project.stores.champions import history, require_champion
+    from orchestration_project.stores.home import prepared_home
+
+    home = prepared_home()
+    with home.ledger.read() as connection:
+        used = require_champion(connection, name)
+        earlier = [found for found in history(connection, name) if found.version != used.version]
+    if not earlier:
+        raise Refused(f"No other version of '{name}' was ever in use. See: orchestrate model list {name}")
+    _run(home, name, Order("rollback", earlier[0].version, _stated(reason)))
+
+
+def shown(value: Any) -> str:
+    """A recorded value as a table shows it."""
+    if isinstance(value, float):
+        return f"{value:.3f}".rstrip("0").rstrip(".") if value == value else ""
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {shown(own)}" for key, own in value.items())
+    return "" if value is None else str(value)
+
+
+def verdict_of(home: "Home", family: str) -> tuple[bool, str]:
+    """Whether the last run that judged a candidate of a model put it in use, and why."""
+    from orchestration_project.stores import manifest
+
+    with home.ledger.read() as connection:
+        version = manifest.current(connection, f"{family}_champion", manifest.UNPARTITIONED)
+    if version is None:
+        raise UnknownName(f"No version of the model '{family}' was judged yet. Run: orchestrate train")
+    (row,) = home.warehouse.read(version.path).select(["is_new", "reason"]).to_pylist()
+    return row["is_new"], row["reason"]
+
+
+def _run(home: "Home", name: str, order: "Order") -> None:
+    """Let Dagster judge a version and put it in use; Refused with the reason when it stays out."""
+    from orchestration_project.cli.dagster_commands import run_job
+    from orchestration_project.cli.work import run_unless_project_does
+
+    run_job(home, f"promote_{name}", f"Judging {name} {order.version}", order.to_tags())
+    is_promoted, reason = verdict_of(home, name)
+    if not is_promoted:
+        raise Refused(f"{name} {order.version} is not put in use: {reason}.")
+    say(f"In use: {name} {order.version}, {reason}.")
+    run_unless_project_does(home)
+
+
+def _version(home: "Home", name: str, version: str | None) -> "ModelVersion":
+    from orchestration_project.stores import model_versions
+    from orchestration_project.stores.champions import require_champion
+    from orchestration_project.stores.families import require_family
+
+    require_family(name)
+    with home.ledger.read() as connection:
+        if version is None:
+            return require_champion(connection, name)
+        return model_versions.find(connection, name, version)
+
+
+def _facts(version: "ModelVersion") -> dict[str, Any]:
+    """A version's record, metrics and libraries each on a line of their own."""
+    found = dict(vars(version))
+    metrics, libraries, rules = found.pop("metrics"), found.pop("libraries"), found.pop("rules")
+    found["rules"] = {name: rule["confidence"] for name, rule in rules.get("rules", {}).items()}
+    return {**found, **metrics, **libraries}
+
+
+def _stated(reason: str) -> str:
+    if not reason.strip():
+        raise Refused("The reason is empty. Say why, for whoever reads the audit log.")
+    return reason.strip()
+
+
+def _number(value: Any) -> Any:
+    """NaN is not JSON."""
+    return None if isinstance(value, float) and value != value else value

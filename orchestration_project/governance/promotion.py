@@ -1,0 +1,142 @@
+"""Which version of a model may be in use: what a person ordered, what the evaluation shows, and the record of it.
+
+1. The first version of a family is promoted; the one in use already stays.
+2. A version that answers other labels than the one in use is promoted only when the label set was replaced
+   (`orchestrate labels import --replace`) and a person ordered it (`--new-labels`).
+3. A version that is worse on the same holdout beyond chance stays out, unless a person ordered this very version
+   `--even-if-worse`.
+4. A rollback puts the version before back in use, whatever was measured.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import sqlalchemy as sa
+
+from orchestration_project.core.comparison import OVERALL, Difference, worse
+from orchestration_project.core.errors import Refused
+from orchestration_project.governance import audit
+from orchestration_project.stores import batches, champions, model_versions
+from orchestration_project.stores.model_versions import ModelVersion
+
+_TAG = "orchestrate/"
+
+Action = Literal["train", "promote", "rollback"]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a person asked of the run that chooses a champion, and why; it travels in the run's tags.
+
+    `version` is the digest of the version to put in use; empty: the one that was just trained.
+    """
+
+    action: Action = "train"
+    version: str = ""
+    reason: str = ""
+    new_labels: bool = False
+    even_if_worse: bool = False
+
+    def to_tags(self) -> dict[str, str]:
+        """The run tags that say it."""
+        tags = {"order": self.action, "version": self.version, "reason": self.reason}
+        tags |= {"new_labels": "yes" * self.new_labels, "even_if_worse": "yes" * self.even_if_worse}
+        return {f"{_TAG}{name}": value for name, value in tags.items() if value}
+
+    @classmethod
+    def from_tags(cls, tags: Mapping[str, str]) -> Self:
+        """What `to_tags` wrote; without such tags an ordinary training. An unknown action raises Refused."""
+        found = {name: tags.get(f"{_TAG}{name}", "") for name in ("order", "version", "reason")}
+        flags = {name: bool(tags.get(f"{_TAG}{name}")) for name in ("new_labels", "even_if_worse")}
+        actions: dict[str, Action] = {"": "train", "train": "train", "promote": "promote", "rollback": "rollback"}
+        if found["order"] not in actions:
+            known = ", ".join(action for action in actions if action)
+            raise Refused(f"The run tag {_TAG}order is '{found['order']}'. Set one of: {known}.")
+        return cls(actions[found["order"]], found["version"], found["reason"], **flags)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the candidate is put in use, and why."""
+
+    is_promoted: bool
+    reason: str
+
+
+def judge_candidate(
+    order: Order,
+    candidate: ModelVersion,
+    incumbent: ModelVersion | None,
+    differences: Sequence[Difference],
+    *,
+    labels_replaced: bool,
+) -> Verdict:
+    """Hold a candidate to the rules above.
+
+    `differences` are those of its F1 against the incumbent's on the same holdout; empty when the incumbent's file is
+    lost or changed, so that it decides nothing any more and stands in nobody's way.
+    """
+    if incumbent is None:
+        return Verdict(True, _with(order, "the first version of its family"))
+    if (incumbent.version, incumbent.sha256) == (candidate.version, candidate.sha256):
+        return Verdict(False, "the same labels and code gave the version in use")
+    if order.action == "rollback":
+        return Verdict(True, _with(order, f"back from {incumbent.version}"))
+    if set(candidate.labels) != set(incumbent.labels):
+        return _judge_new_labels(order, candidate, incumbent, labels_replaced)
+    if not differences:
+        return Verdict(True, _with(order, f"the file of the version in use, {incumbent.version}, is lost or changed"))
+    overall = next(found for found in differences if found.label == OVERALL)
+    told = f"macro-F1 on the same holdout {_interval(overall)} against {incumbent.version}"
+    if not (found := worse(differences)):
+        return Verdict(True, _with(order, f"not worse: {told}"))
+    which = ", ".join(f"{_name(one)} {_interval(one)}" for one in found[:3])
+    if order.even_if_worse:
+        return Verdict(True, _with(order, f"by order, though worse: {which}"))
+    return Verdict(False, f"worse than {incumbent.version} on the same holdout: {which}")
+
+
+def record_verdict(connection: sa.Connection, candidate: ModelVersion, verdict: Verdict) -> None:
+    """Keep the candidate's record, and put it in use where the verdict says so; batches that were refused may then try
+    again. Both are audited, in the caller's transaction.
+    """
+    known = champions.champion(connection, candidate.family)
+    model_versions.record(connection, candidate)
+    subject = f"{candidate.family}/{candidate.version}"
+    if verdict.is_promoted:
+        champions.promote(connection, candidate, verdict.reason)
+        resumed = batches.resume_refused(connection, cause=f"promotion-{candidate.version}")
+        audit.append(connection, "promoted", subject, {"reason": verdict.reason, "batches_resumed": resumed})
+    elif known is None or (known.version, known.sha256) != (candidate.version, candidate.sha256):
+        audit.append(connection, "not promoted", subject, {"reason": verdict.reason})
+
+
+def _judge_new_labels(order: Order, candidate: ModelVersion, incumbent: ModelVersion, labels_replaced: bool) -> Verdict:
+    new, gone = set(candidate.labels) - set(incumbent.labels), set(incumbent.labels) - set(candidate.labels)
+    told = "; ".join(f"{word} {', '.join(sorted(names))}" for word, names in (("new", new), ("gone", gone)) if names)
+    if not labels_replaced:
+        return Verdict(
+            False,
+            f"it answers other labels than {incumbent.version} ({told}), and the label set was not replaced. "
+            f"Run: orchestrate labels import FILE --model {candidate.family} --replace",
+        )
+    if not order.new_labels:
+        return Verdict(
+            False,
+            f"it answers other labels than {incumbent.version} ({told}). "
+            f"Run: orchestrate train --model {candidate.family} --new-labels REASON",
+        )
+    return Verdict(True, _with(order, f"another label set ({told})"))
+
+
+def _with(order: Order, told: str) -> str:
+    return f"{told}: {order.reason}" if order.reason else told
+
+
+def _name(found: Difference) -> str:
+    return "macro-F1" if found.label == OVERALL else f"F1 of {found.label}"
+
+
+def _interval(found: Difference) -> str:
+    return f"{found.difference:+.3f} (95 % {found.low:+.3f} to {found.high:+.3f})"
