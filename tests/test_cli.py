@@ -38,6 +38,7 @@ def refusal(result: Result) -> OrchestrationError:
 def test_help_groups_the_verbs() -> None:
     shown = run("--help").output
     assert shown.index("Run") < shown.index("send") < shown.index("Look") < shown.index("explain")
+    assert shown.index("explain") < shown.index("╭─ Models") < shown.index("│ labels")
 
 
 @pytest.mark.parametrize("verb", verbs())

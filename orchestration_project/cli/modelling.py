@@ -102,7 +102,7 @@ def versions(
         say("No version was trained yet. Run: orchestrate train")
     else:
         rows = [
-            [shown(value) for value in {**entry, "recorded_at": entry["recorded_at"][:16]}.values()]
+            [shown(value) for value in {**entry, "recorded_at": str(entry["recorded_at"])[:16]}.values()]
             for entry in entries
         ]
         say_table([name.replace("_", " ") for name in entries[0]], rows)

@@ -142,7 +142,7 @@ def find_problems(file: LabelFile, present: "pd.DataFrame | None") -> Findings:
         empty_texts=file.empty_texts,
         unreadable=file.unreadable,
         unknown_columns=file.unknown_columns,
-        unknown_labels={label: tuple(sorted(rows.loc[rows[LABEL] == label, "line"])) for label in sorted(unknown)},
+        unknown_labels=_lines_by(rows[rows[LABEL].isin(unknown)], LABEL),
         near_duplicates=sorted(
             tuple(sorted(int(rows["line"].iloc[position]) for position in group))
             for group in near_duplicates(rows[TEXT])
@@ -185,8 +185,12 @@ def imbalance(counts: Counter[str]) -> float:
 
 def _repeated(rows: "pd.DataFrame", column: str) -> list[Lines]:
     """The lines of each value that stands in several rows, in the order of the file."""
-    again = rows[rows[column].duplicated(keep=False)]
-    return sorted(tuple(sorted(map(int, lines))) for _, lines in again.groupby(column)["line"])
+    return sorted(_lines_by(rows[rows[column].duplicated(keep=False)], column).values())
+
+
+def _lines_by(rows: "pd.DataFrame", column: str) -> dict[str, Lines]:
+    """The lines of each value of a column."""
+    return {str(value): tuple(sorted(map(int, lines))) for value, lines in rows.groupby(column)["line"]}
 
 
 def _count(found: Sequence[object] | dict[str, int] | dict[int, str], one: str, several: str) -> str:

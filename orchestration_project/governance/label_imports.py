@@ -47,10 +47,10 @@ def import_labels(
         return Outcome(last, findings, is_new=False)
     _refuse(file, family, findings, is_forced=reason is not None)
     reason = reason if findings.problems() else None
-    path = labels.store(home, family.name, content)
     with home.ledger.write() as connection:
         if labels.imports(connection, family.name) != recorded:
             raise Refused(f"Somebody else imported labels of {family.name} meanwhile. Import {file.name} again.")
+        path = labels.store(home, family.name, content)
         entry = labels.record(
             connection,
             family=family.name,

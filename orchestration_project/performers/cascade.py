@@ -222,7 +222,7 @@ def _doubts(performer: Performer, ready: Prepared, answers: pd.DataFrame) -> pd.
         if pd.isna(label)
         else f"{performer.name}: {label} without a measured confidence"
         if np.isnan(confidence)
-        else f"{performer.name}: {label} {confidence:.2f}, {limit}"
+        else f"{performer.name}: {label} {confidence:.2f}, {limit}" + (f" ({own})" if own else "")
         for label, confidence, own in zip(answers["label"], answers["confidence"], answers["reason"], strict=True)
     ]
     return pd.Series(texts, answers.index, dtype="str")

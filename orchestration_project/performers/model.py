@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class Model(Performer):
-    """The champion of a model family, asked about one text column."""
+    """The champion of a model family, asked about one text column.
+
+    An answer that is not accepted gives the words that spoke for and against it as its reason.
+    """
 
     kind: Kind = "model"
 
@@ -33,9 +36,13 @@ class Model(Performer):
         classifier = loaded(home, champion)
 
         def answer(rows: pd.DataFrame) -> pd.DataFrame:
-            answers = classifier.predict(rows[self.on].tolist())
-            return answers[["label", "confidence"]].assign(reason="").set_index(rows.index)
+            texts = rows[self.on].reset_index(drop=True)
+            answers = classifier.predict(texts.tolist()).assign(reason="")
+            unsure = answers.index[~(answers["confidence"] >= sure_from)]
+            answers.loc[unsure, "reason"] = classifier.reasons(texts[unsure], answers.loc[unsure])
+            return answers[["label", "confidence", "reason"]].set_index(rows.index)
 
+        sure_from = float("inf") if champion.threshold is None else champion.threshold
         return Prepared(champion.version, champion.threshold, frozenset(champion.labels), answer)
 
 

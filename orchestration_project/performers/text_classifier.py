@@ -4,7 +4,8 @@ import hashlib
 import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import pandas as pd
 
 from orchestration_project.core.errors import ArtifactRefused, Refused
 from orchestration_project.core.statistics import Floats, fit_temperature, softmax
+from orchestration_project.performers.evidence import Evidence
 from orchestration_project.stores.files import write_file
 
 if TYPE_CHECKING:
@@ -42,6 +44,16 @@ class TextClassifier:
             scores.append(_columns(self.pipeline.decision_function(listed[start : start + ROWS_AT_A_TIME])))
         return _answers(np.concatenate(scores), self.temperature, self.labels)
 
+    def reasons(self, texts: Iterable[str], answers: pd.DataFrame) -> list[str]:
+        """For each text and its answer (as `predict` gave it) the words that spoke most for and against it."""
+        columns = {label: column for column, label in enumerate(self.labels)}
+        named = ([columns[label] for label in answers[name]] for name in ("label", "runner_up"))
+        return self._evidence.in_words(list(texts), *named)
+
+    @cached_property
+    def _evidence(self) -> Evidence:
+        return Evidence(self.pipeline)
+
     def save(self, path: Path) -> str:
         """Write the model to a file, whole or not at all, and return the sha256 of the file in hex.
 
@@ -53,7 +65,7 @@ class TextClassifier:
         for _, vectorizer in features.transformer_list:
             vars(vectorizer).pop("_stop_words_id", None)  # a memory address: the digest would change in every process
         stored = io.BytesIO()
-        joblib.dump(vars(self), stored)
+        joblib.dump({entry.name: getattr(self, entry.name) for entry in fields(self)}, stored)
         content = stored.getvalue()
         write_file(path, content)
         return hashlib.sha256(content).hexdigest()
@@ -86,16 +98,21 @@ def train(
     to the scores of stratified folds. The same input and `seed` give the same model. Fewer than two labels, a label
     with fewer than `folds` texts, and texts that are all blank raise Refused.
     """
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.model_selection import StratifiedKFold
 
-    texts, labels = list(texts), list(labels)
-    _require_enough(texts, labels, folds)
-    pipeline = _pipeline(seed)
+    texts, labels = np.array(list(texts), dtype="object"), np.array(list(labels), dtype="object")
+    _require_enough(texts.tolist(), labels.tolist(), folds)
+    scores = np.empty((len(texts), len(set(labels))))
     split = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    scores = _columns(cross_val_predict(pipeline, texts, labels, cv=split, method="decision_function"))
-    known, truth = np.unique(labels, return_inverse=True)
+    for number, (seen, unseen) in enumerate(split.split(texts, labels.astype("str"))):
+        progress(f"trained {number} of {folds + 1}")
+        fitted = _pipeline(seed).fit(texts[seen], labels[seen])
+        scores[unseen] = _columns(fitted.decision_function(texts[unseen]))
+    progress(f"trained {folds} of {folds + 1}")
+    pipeline = _pipeline(seed).fit(texts, labels)
+    known, truth = np.unique(labels.astype("str"), return_inverse=True)
     temperature = fit_temperature(scores, truth)
-    classifier = TextClassifier(tuple(known.tolist()), temperature, pipeline.fit(texts, labels))
+    classifier = TextClassifier(tuple(known.tolist()), temperature, pipeline)
     answers = _answers(scores, temperature, classifier.labels)
     out_of_fold = pd.DataFrame({"label": labels, "answer": answers["label"], "confidence": answers["confidence"]})
     return Training(classifier, out_of_fold, temperature)
