@@ -56,7 +56,7 @@ def evaluation_data() -> Path:
 
 def test_answers_new_texts_with_label_confidence_and_runner_up(training: Training) -> None:
     answers = training.classifier.predict(["they charged me twice, refund my card", "where is my late parcel?"])
-    assert list(answers.columns) == ["label", "confidence", "runner_up"]
+    assert list(answers.columns) == ["label", "confidence", "runner_up", "is_unknown_kind"]
     assert list(answers["label"]) == ["billing", "delivery"]
     assert answers["confidence"].between(1 / 3, 1).all()
     assert (answers["label"] != answers["runner_up"]).all()
@@ -215,3 +215,15 @@ def test_airline_sentiment_of_later_days_is_answered_well_and_calibrated(evaluat
     correct = answers["label"].to_numpy() == later["sentiment"].to_numpy()
     assert classification_scores(later["sentiment"], answers["label"])["accuracy"] > 0.79
     assert expected_calibration_error(answers["confidence"].to_numpy(), correct) < 0.06
+
+
+def test_queries_out_of_scope_are_of_an_unknown_kind_and_seldom_accepted(evaluation_data: Path) -> None:
+    rows = pd.read_csv(evaluation_data / "clinc150.csv")
+    chosen = sorted(rows.loc[rows["split"] == "train", "label"].unique())[:20]
+    seen, unseen = (rows[(rows["split"] == split) & rows["label"].isin(chosen)] for split in ("train", "test"))
+    classifier = train(seen["text"], seen["label"], folds=3).classifier
+    of_scope = classifier.predict(unseen["text"])
+    out_of_scope = classifier.predict(rows.loc[rows["split"] == "oos_test", "text"])
+    assert of_scope["is_unknown_kind"].mean() < 0.12 < 0.7 < out_of_scope["is_unknown_kind"].mean()
+    assert (of_scope["label"].to_numpy() == unseen["label"].to_numpy()).mean() > 0.92
+    assert out_of_scope["confidence"].median() < 0.4 < 0.9 < of_scope["confidence"].median()

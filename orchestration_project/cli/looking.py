@@ -59,14 +59,19 @@ def explain(
 ) -> None:
     """A message's whole story.
 
-    What came in, who decided what, how surely and why, what was alerted.
+    What came in, who decided what, how surely and why, what was alerted. Words that spoke for an accepted answer of a
+    model are found anew.
 
     Example: orchestrate explain F0062
     """
+    from orchestration_project.performers.why import reason_of
     from orchestration_project.stores.home import prepared_home
     from orchestration_project.stores.story import story_of
 
-    found = story_of(prepared_home(), message_id)
+    home = prepared_home()
+    found = story_of(home, message_id)
+    for decision in found["decisions"]:
+        decision["reason"] = reason_of(home, decision, found["message"])
     if as_json:
         say_json(found)
         return

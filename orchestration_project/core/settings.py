@@ -41,6 +41,13 @@ def _seconds(text: str) -> float:
     return number
 
 
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise ValueError("Set names, with commas between them.")
+    return names
+
+
 def _time_zone(text: str) -> str:
     try:
         ZoneInfo(text)
@@ -73,6 +80,9 @@ class Settings:
     quarantine_share: float = _setting(0.05, _share, "A batch halts when more than this share of its rows is refused,")
     quarantine_rows: int = _setting(20, _count, "... and at least this many rows are.")
     target_error: float = _setting(0.05, _share, "Stated error among accepted rows; acceptance thresholds keep it.")
+    follow_up_labels: tuple[str, ...] = _setting(
+        ("negative",), _names, "Labels of sentiment whose messages go on to issue, with commas between them."
+    )
     attempts: int = _setting(3, _count, "Runs of a batch before it is set aside.")
     lease_seconds: float = _setting(60.0, _seconds, "How long a submitter may take before another submits.")
     heartbeat_seconds: float = _setting(5.0, _seconds, "How often a run says that it lives; silent for 6 times: dead.")
@@ -111,9 +121,14 @@ def settings_table() -> list[tuple[str, str, str]]:
     """Rows of (variable, default, meaning), as the README shows them."""
     rows: list[tuple[str, str, str]] = []
     for entry in fields(Settings):
-        default = "home" if entry.name == "home" else str(entry.default)
+        default = "home" if entry.name == "home" else shown(entry.default)
         rows.append((variable(entry.name), default, entry.metadata["meaning"]))
     return rows
+
+
+def shown(value: Any) -> str:
+    """The value of a setting as it is written in its variable."""
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def dagster_home() -> str:

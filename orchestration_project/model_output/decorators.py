@@ -20,7 +20,7 @@ from orchestration_project.model_output.inputs import Signature, key_of
 from orchestration_project.model_output.partitions import BATCHES
 from orchestration_project.model_output.step import Function, Record, Step, run_step
 from orchestration_project.performers.cascade import Cascade
-from orchestration_project.performers.decision import Decision
+from orchestration_project.performers.decision import Decision, answering
 from orchestration_project.stores.outbox import Notice
 
 HOME = "home"
@@ -99,14 +99,16 @@ def _asset(
     inputs = [dg.AssetKey(wanted.asset) for wanted in step.signature.assets.values()]
     more = [dep for dep in arguments.pop("deps", ()) if key_of(dep) not in inputs]
     champions = [dg.AssetKey(f"{family}_champion") for family in (step.cascade.families if step.cascade else ())]
+    contract = step.contract if step.cascade is None else answering(step.contract)
     metadata = {
-        GOVERNED: step.contract.__name__,
-        "dagster/column_schema": column_schema(step.contract),
+        GOVERNED: contract.__name__,
+        "dagster/column_schema": column_schema(contract),
         **arguments.pop("metadata", {}),
     }
     tags = {STEP: "governed_asset" if step.cascade is None else "model_output", **arguments.pop("tags", {})}
     if step.cascade is not None:
         metadata["cascade"] = " → ".join(p.name for p in (*step.cascade.performers, step.cascade.safe_state))
+        metadata["safe_state"] = step.cascade.safe_state.name
     arguments.setdefault("description", inspect.getdoc(step.function))
     arguments.setdefault("kinds", {"python", "parquet"})
 
@@ -117,7 +119,7 @@ def _asset(
         name=step.name,
         deps=[*inputs, *champions, *more],
         partitions_def=partitions_def,
-        check_specs=check_specs(step.name, step.contract, is_partitioned=partitions_def is not None),
+        check_specs=check_specs(step.name, contract, is_partitioned=partitions_def is not None),
         required_resource_keys={HOME},
         output_required=step.output_required,
         metadata=metadata,

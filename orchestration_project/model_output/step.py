@@ -20,6 +20,7 @@ from orchestration_project.model_output.gate import Judgement, check_results, ju
 from orchestration_project.model_output.inputs import Inputs, Run, Signature, load
 from orchestration_project.model_output.publication import Outcome
 from orchestration_project.performers.cascade import Cascade, Decisions
+from orchestration_project.performers.decision import answering
 from orchestration_project.stores import batches, manifest, outbox
 from orchestration_project.stores.arrivals import Arrivals, keyed_id
 from orchestration_project.stores.home import Home
@@ -119,7 +120,10 @@ def _attempt(step: Step, context: dg.AssetExecutionContext, home: Home, partitio
     run = Run(context.run.run_id, context.run.tags, context.log.info)
     inputs = load(home, step.signature, partition, (step.name, arrow_schema(step.contract)), run)
     computed = _compute(step, home, partition, inputs, _stored_decisions(step, context, home, before))
-    checked = check(step.contract, computed.frame)
+    contract = step.contract
+    if computed.decisions is not None:
+        contract = answering(contract, computed.decisions.labels)
+    checked = check(contract, computed.frame)
     judgement = judge(checked, home.settings, len(computed.unparsable))
     outcome = Outcome(
         step.name,
@@ -137,13 +141,13 @@ def _attempt(step: Step, context: dg.AssetExecutionContext, home: Home, partitio
     replaces = before.version if before else 0
     if judgement.halt:
         publication.halt(home, outcome, judgement.halt, replaces=replaces, inputs=inputs.versions)
-        yield from check_results(step.name, step.contract, judgement)
+        yield from check_results(step.name, contract, judgement)
         raise dg.Failure(f"{step.name} is halted. {judgement.halt}", allow_retries=False)
     notices = _notices(step, judgement)
     version = publication.publish(
         home,
         outcome,
-        step.contract,
+        contract,
         replaces=replaces,
         inputs=inputs.versions,
         notices=notices,
@@ -151,7 +155,7 @@ def _attempt(step: Step, context: dg.AssetExecutionContext, home: Home, partitio
     )
     if notices:
         outbox.deliver(home, context.log.info)
-    results = list(check_results(step.name, step.contract, judgement))
+    results = list(check_results(step.name, contract, judgement))
     if step.output_required or version.rows:
         yield dg.MaterializeResult(
             metadata=_metadata(computed, judgement, version),

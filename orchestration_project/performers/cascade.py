@@ -6,15 +6,15 @@
    batch; its rows go on to the next, and every one of them says so.
 3. A row that nobody is sure of keeps the surest answer it got, not accepted. The safe state answers only rows that
    nobody could answer, each of them, and is never accepted.
-4. A decision on the same content by the same cascade is reused; one of the safe state, or one behind a failure, never
-   is.
+4. A decision on the same content by the same cascade is reused; one of the safe state, one behind a failure, or one
+   whose label its performer cannot answer any more, never is.
 """
 
 import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -54,11 +54,15 @@ class Work:
 
 @dataclass(frozen=True)
 class Decisions:
-    """The decisions on a batch (columns of `Decision`, index of the rows) and the work behind them."""
+    """The decisions on a batch (columns of `Decision`, index of the rows) and the work behind them.
+
+    `labels` are all that the performers could have answered, as they were ready for this batch.
+    """
 
     frame: pd.DataFrame
     work: list[Work] = field(default_factory=lambda: list[Work]())
     reused: int = 0
+    labels: frozenset[str] = frozenset()
 
     def decided_by(self) -> dict[str, int]:
         """Performer → number of rows it decided."""
@@ -81,9 +85,10 @@ class Cascade:
         """The models whose champions the performers need, each once."""
         return tuple(dict.fromkeys(family for performer in self._all() for family in performer.families))
 
-    def labels(self, home: Home) -> frozenset[str]:
-        """Every label that some performer may answer."""
-        return frozenset().union(*(performer.prepare(home).labels for performer in self._all()))
+    def labels(self, home: Home, *, safe_state: bool = True) -> frozenset[str]:
+        """Every label that some performer may answer, the safe state among them or not."""
+        asked = self._all() if safe_state else self.performers
+        return frozenset().union(*(performer.prepare(home).labels for performer in asked))
 
     def decide(self, rows: pd.DataFrame, home: Home, stored: pd.DataFrame | None = None) -> Decisions:
         """Decide each row.
@@ -93,7 +98,7 @@ class Cascade:
         rows = rows.reset_index(drop=True)
         prepared = [(performer, performer.prepare(home)) for performer in self._all()]
         frame = self._undecided(rows)
-        reused = _reuse(frame, stored)
+        reused = _reuse(frame, _lasting(stored, prepared))
         work: list[Work] = []
         for performer, ready in prepared[:-1]:
             waiting = frame.index[~(frame["accepted"] | reused)]
@@ -103,7 +108,8 @@ class Cascade:
         if len(unanswered):
             safe, ready = prepared[-1]
             work.append(self._ask(safe, ready, rows.loc[unanswered], frame))
-        return Decisions(frame, work, int(reused.sum()))
+        labels = frozenset[str]().union(*(ready.labels for _, ready in prepared))
+        return Decisions(frame, work, int(reused.sum()), labels)
 
     def _all(self) -> tuple[Performer, ...]:
         return (*self.performers, self.safe_state)
@@ -236,12 +242,21 @@ def _note(frame: pd.DataFrame, rows: pd.Index, note: str | pd.Series) -> None:
     frame.loc[rows, "reason"] = joined.where(added != "", before)
 
 
-def _reuse(frame: pd.DataFrame, stored: pd.DataFrame | None) -> pd.Series:
-    """Fill in the stored decisions that still hold; returns which rows they are."""
-    none = pd.Series(False, frame.index)
-    if stored is None or stored.empty or frame.empty:
-        return none
-    lasting = stored[(stored["decided_by"] != "safe_state") & ~stored["degraded"]]
+def _lasting(stored: pd.DataFrame | None, prepared: Sequence[tuple[Performer, Prepared]]) -> pd.DataFrame | None:
+    """The stored decisions that may stand, whatever the messages say now."""
+    if stored is None:
+        return None
+    answerable = pd.Series(False, stored.index)
+    for performer, ready in prepared:
+        own = stored["performer"] == performer.name
+        answerable |= own & (stored["label"].isna() | stored["label"].isin(ready.labels))
+    return stored[answerable & (stored["decided_by"] != "safe_state") & ~stored["degraded"]]
+
+
+def _reuse(frame: pd.DataFrame, lasting: pd.DataFrame | None) -> pd.Series:
+    """Fill in the stored decisions on the same content; returns which rows they are."""
+    if lasting is None or lasting.empty or frame.empty:
+        return pd.Series(False, frame.index)
     lasting = lasting.drop_duplicates("message_id").set_index("message_id").reindex(frame["message_id"])
     lasting.index = frame.index
     same = (lasting["message_digest"] == frame["message_digest"]).fillna(False).astype("bool")

@@ -1,5 +1,6 @@
 """The row of a decision: what was decided, by whom, how sure, and why. Every model output's contract builds on it."""
 
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -28,3 +29,18 @@ class Decision(Contract):
     def decided_has_label(cls, frame: pd.DataFrame) -> Any:
         """A decided row has a label."""
         return frame["label"].notna() | (frame["state"] == "pending")
+
+
+@lru_cache(maxsize=32)
+def answering(contract: type[Contract], labels: frozenset[str] = frozenset()) -> type[Contract]:
+    """The contract of a model output with one rule more, `label_known`: a label is one of these.
+
+    Which they are is known only when the performers are ready: a model's labels come from its champion.
+    """
+
+    def known(cls: type[Contract], label: pd.Series) -> Any:
+        """label is one that the cascade may answer"""
+        return label.isin(labels)
+
+    rule = pa.check("label", name="known")(known)
+    return type(contract.__name__, (contract,), {"__doc__": contract.__doc__, "label_known": rule})

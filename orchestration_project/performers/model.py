@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from orchestration_project.performers.text_classifier import TextClassifier
 
 
+NAMED = " model"
+"""What a model is called behind its family's name."""
+
+
 class Model(Performer):
     """The champion of a model family, asked about one text column.
 
@@ -25,7 +29,7 @@ class Model(Performer):
     kind: Kind = "model"
 
     def __init__(self, family: str, *, on: str = "text") -> None:
-        self.name = f"{family} model"
+        self.name = f"{family}{NAMED}"
         self.families = (family,)
         self.on = on
 
@@ -44,6 +48,11 @@ class Model(Performer):
 
         sure_from = float("inf") if champion.threshold is None else champion.threshold
         return Prepared(champion.version, champion.threshold, frozenset(champion.labels), answer)
+
+
+def family_of(performer: str) -> str | None:
+    """The family of the performer of that name; None where it is called like no model."""
+    return performer.removesuffix(NAMED) if performer.endswith(NAMED) else None
 
 
 def loaded(home: Home, version: ModelVersion) -> "TextClassifier":

@@ -15,9 +15,17 @@ import pandas as pd
 from orchestration_project.core.errors import ArtifactRefused, Refused
 from orchestration_project.core.statistics import Floats, fit_temperature, softmax
 from orchestration_project.performers.evidence import Evidence
+from orchestration_project.performers.familiarity import (
+    UNFAMILIAR_SHARE,
+    UNKNOWN_KIND,
+    Familiarity,
+    centroids,
+    familiarity,
+)
 from orchestration_project.stores.files import write_file
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
     from sklearn.pipeline import Pipeline
 
 WORDS_AND_MARKS = r"\w+|[^\w\s]"  # an emoji or a "!" is a word of its own: one point of accuracy on airline sentiment
@@ -31,24 +39,33 @@ class TextClassifier:
     labels: tuple[str, ...]
     temperature: float
     pipeline: "Pipeline"
+    familiarity: Familiarity
 
     def predict(self, texts: Iterable[str]) -> pd.DataFrame:
         """Answer each text with a label.
 
-        One row per text, in order: `label`, `confidence` (above 0, up to 1) that the label is right, and `runner_up`,
-        the second likeliest label. No texts give an empty frame with these columns.
+        One row per text, in order: `label`, `confidence` (above 0, up to 1) that the label is right, `runner_up`, the
+        second likeliest label, and `is_unknown_kind`, whether the text is like nothing the model learnt, so that its
+        confidence was lowered. No texts give an empty frame with these columns.
         """
         listed = list(texts)
         scores: list[Floats] = [np.empty((0, len(self.labels)))]
+        familiar: list[Floats] = [np.empty(0)]
         for start in range(0, len(listed), ROWS_AT_A_TIME):
-            scores.append(_columns(self.pipeline.decision_function(listed[start : start + ROWS_AT_A_TIME])))
-        return _answers(np.concatenate(scores), self.temperature, self.labels)
+            found = _scored(self.pipeline, self.familiarity.centroids, listed[start : start + ROWS_AT_A_TIME])
+            scores.append(found[0])
+            familiar.append(found[1])
+        return _answers(self, np.concatenate(scores), np.concatenate(familiar))
 
     def reasons(self, texts: Iterable[str], answers: pd.DataFrame) -> list[str]:
-        """For each text and its answer (as `predict` gave it) the words that spoke most for and against it."""
+        """For each text and its answer (as `predict` gave it) the words that spoke most for and against it, behind
+        `unknown kind` where it is so.
+        """
         columns = {label: column for column, label in enumerate(self.labels)}
         named = ([columns[label] for label in answers[name]] for name in ("label", "runner_up"))
-        return self._evidence.in_words(list(texts), *named)
+        words = self._evidence.in_words(list(texts), *named)
+        strange = np.where(answers["is_unknown_kind"], UNKNOWN_KIND, "")
+        return ["; ".join(filter(None, pair)) for pair in zip(strange.tolist(), words, strict=True)]
 
     @cached_property
     def _evidence(self) -> Evidence:
@@ -102,18 +119,19 @@ def train(
 
     texts, labels = np.array(list(texts), dtype="object"), np.array(list(labels), dtype="object")
     _require_enough(texts.tolist(), labels.tolist(), folds)
-    scores = np.empty((len(texts), len(set(labels))))
-    split = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    for number, (seen, unseen) in enumerate(split.split(texts, labels.astype("str"))):
-        progress(f"trained {number} of {folds + 1}")
-        fitted = _pipeline(seed).fit(texts[seen], labels[seen])
-        scores[unseen] = _columns(fitted.decision_function(texts[unseen]))
-    progress(f"trained {folds} of {folds + 1}")
-    pipeline = _pipeline(seed).fit(texts, labels)
     known, truth = np.unique(labels.astype("str"), return_inverse=True)
+    scores, familiar = np.empty((len(texts), len(known))), np.empty(len(texts))
+    split = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    for number, (seen, unseen) in enumerate(split.split(texts, truth)):
+        progress(f"trained {number} of {folds + 1}")
+        fitted, means = _fitted(texts[seen].tolist(), labels[seen].tolist(), seed)
+        scores[unseen], familiar[unseen] = _scored(fitted, means, texts[unseen].tolist())
+    progress(f"trained {folds} of {folds + 1}")
+    pipeline, means = _fitted(texts.tolist(), labels.tolist(), seed)
+    unfamiliar = np.sort(familiar)[: int(len(texts) * UNFAMILIAR_SHARE)]
     temperature = fit_temperature(scores, truth)
-    classifier = TextClassifier(tuple(known.tolist()), temperature, pipeline)
-    answers = _answers(scores, temperature, classifier.labels)
+    classifier = TextClassifier(tuple(known.tolist()), temperature, pipeline, Familiarity(means, unfamiliar))
+    answers = _answers(classifier, scores, familiar)
     out_of_fold = pd.DataFrame({"label": labels, "answer": answers["label"], "confidence": answers["confidence"]})
     return Training(classifier, out_of_fold, temperature)
 
@@ -165,18 +183,34 @@ def _pipeline(seed: int) -> "Pipeline":
     return make_pipeline(make_union(words, characters), machine)
 
 
-def _columns(scores: Any) -> Floats:
-    """Scores with a column per label; of two labels scikit-learn gives only the second's, (n,)."""
-    return np.column_stack([-scores, scores]) if scores.ndim == 1 else scores
+def _fitted(texts: list[str], labels: list[str], seed: int) -> "tuple[Pipeline, csr_matrix]":
+    """A trained pipeline, and the centroids of its labels (sorted)."""
+    pipeline: Any = _pipeline(seed)
+    features = pipeline[0].fit_transform(texts)
+    pipeline[1].fit(features, labels)
+    known, columns = np.unique(labels, return_inverse=True)
+    return pipeline, centroids(features, columns, len(known))
 
 
-def _answers(scores: Floats, temperature: float, labels: Sequence[str]) -> pd.DataFrame:
+def _scored(pipeline: "Pipeline", means: "csr_matrix", texts: list[str]) -> tuple[Floats, Floats]:
+    """Decision scores (n, k), a column for each label, and familiarity scores (n,)."""
+    steps: Any = pipeline
+    features = steps[0].transform(texts)
+    found = steps[1].decision_function(features)
+    # of two labels scikit-learn gives only the second's score, (n,)
+    decisions = np.column_stack([-found, found]) if found.ndim == 1 else found
+    return decisions, familiarity(pipeline, means, texts, features, decisions)
+
+
+def _answers(classifier: TextClassifier, scores: Floats, familiar: Floats) -> pd.DataFrame:
     order = np.argsort(-scores, axis=1, kind="stable")
-    names = np.array(labels)
+    names = np.array(classifier.labels)
+    confidence = softmax(scores, classifier.temperature).max(axis=1)
     return pd.DataFrame(
         {
             "label": pd.Series(names[order[:, 0]], dtype="str"),
-            "confidence": softmax(scores, temperature).max(axis=1),
+            "confidence": classifier.familiarity.lowered(confidence, familiar),
             "runner_up": pd.Series(names[order[:, 1]], dtype="str"),
+            "is_unknown_kind": classifier.familiarity.is_unknown_kind(familiar),
         }
     )
