@@ -1,18 +1,19 @@
 # make demo    set up, run the whole workflow once, print the alerts
 # make up      set up, start Dagster's UI on http://127.0.0.1:3000 (Ctrl-C stops everything)
 # make test    set up, lint, types, import contracts, tests
+# make models  measure the models on the evaluation data, rewrite the figures of docs/models.md
 # make clean   remove the data of this project (asks first); make lock renews requirements.lock
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-SOURCES := orchestration_project assets tests
+SOURCES := orchestration_project assets tests bench
 DATA := $(if $(ORCHESTRATE_HOME),$(abspath $(ORCHESTRATE_HOME)),$(CURDIR)/home)
 
 # Modules are compiled when they are first imported, which few of them ever are, and the result has to be kept.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo up test lint setup clean lock .env
+.PHONY: demo up test lint models setup clean lock .env
 
 demo: setup
 	$(BIN)/orchestrate demo
@@ -28,6 +29,9 @@ lint: setup
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+models: setup
+	$(BIN)/python -m bench.models
 
 setup: .venv/.ready .env
 

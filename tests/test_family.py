@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mlflow import MlflowClient
 from workflow_steps import failure, rows_of, run
 
 from assets.models.challenger import version_of
@@ -170,6 +171,14 @@ def test_first_version_is_promoted_recorded_and_audited(first: Trained) -> None:
     assert last(first[0], "champion") == {**row, "reason": reason, "record": champion.to_json()}
     assert promotions(first[0]) == [(f"mood/{champion.version}", {"reason": reason, "batches_resumed": []})]
     assert registered(first[0]) == ([1], 1)
+
+
+def test_version_in_the_registry_links_to_dagsters_run(first: Trained) -> None:
+    url = first[0].registry_url
+    tags = MlflowClient(tracking_uri=url, registry_uri=url).get_model_version("mood", "1").tags
+    run_id = first[1].run_id
+    assert (tags["dagster_run_id"], tags["dagster_run"]) == (run_id, f"http://127.0.0.1:3000/runs/{run_id}")
+    assert in_use(first[0]).run_id == run_id
 
 
 def test_evaluation_has_a_row_for_each_class_and_one_for_all_of_the_holdout(first: Trained) -> None:

@@ -70,7 +70,7 @@ def test_worse_version_is_promoted_by_an_order_that_says_so_and_keeps_its_reason
 
 
 def test_lost_file_of_the_version_in_use_stands_in_nobodys_way() -> None:
-    assert judged(differences=[]) == Verdict(True, "the file of the version in use, old1, is lost or changed")
+    assert judged(differences=[]) == Verdict(True, "the version in use, old1, can no longer be read")
 
 
 @pytest.mark.parametrize(

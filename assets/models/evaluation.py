@@ -84,7 +84,7 @@ def held_out(labels: pd.DataFrame) -> pd.DataFrame:
 def compare(candidate: ModelVersion, held: pd.DataFrame, home: Home) -> list[Difference]:
     """How much better than the version in use a candidate is on these labels: `all` first, then each label.
 
-    Empty when there is no version in use, when its file is lost or changed, and when the two answer other labels.
+    Empty when there is no version in use, when its file can no longer be read, and when the two answer other labels.
     """
     with home.ledger.read() as connection:
         incumbent = champions.champion(connection, candidate.family)

@@ -74,8 +74,8 @@ def judge_candidate(
 ) -> Verdict:
     """Hold a candidate to the rules above.
 
-    `differences` are those of its F1 against the incumbent's on the same holdout; empty when the incumbent's file is
-    lost or changed, so that it decides nothing any more and stands in nobody's way.
+    `differences` are those of its F1 against the incumbent's on the same holdout; empty when the incumbent's file can
+    no longer be read, so that it decides nothing any more and stands in nobody's way.
     """
     if incumbent is None:
         return Verdict(True, _with(order, "the first version of its family"))
@@ -86,7 +86,7 @@ def judge_candidate(
     if set(candidate.labels) != set(incumbent.labels):
         return _judge_new_labels(order, candidate, incumbent, labels_replaced)
     if not differences:
-        return Verdict(True, _with(order, f"the file of the version in use, {incumbent.version}, is lost or changed"))
+        return Verdict(True, _with(order, f"the version in use, {incumbent.version}, can no longer be read"))
     overall = next(found for found in differences if found.label == OVERALL)
     told = f"macro-F1 on the same holdout {_interval(overall)} against {incumbent.version}"
     if not (found := worse(differences)):

@@ -1,6 +1,7 @@
 """A trained model: the champion of its family, loaded from the ledger's record and never from the registry."""
 
 from functools import lru_cache
+from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 NAMED = " model"
 """What a model is called behind its family's name."""
+
+PICKLED_BY = "scikit-learn"
 
 
 class Model(Performer):
@@ -56,7 +59,15 @@ def family_of(performer: str) -> str | None:
 
 
 def loaded(home: Home, version: ModelVersion) -> "TextClassifier":
-    """The model of a recorded version; ArtifactRefused for a file that is not the recorded one."""
+    """The model of a recorded version; ArtifactRefused for a file that is not the recorded one, and for one that another
+    version of scikit-learn wrote, which may answer otherwise.
+    """
+    written_by = version.libraries.get(PICKLED_BY)
+    if written_by not in (None, installed(PICKLED_BY)):
+        raise ArtifactRefused(
+            f"Version {version.version} of '{version.family}' was trained with {PICKLED_BY} {written_by}, and "
+            f"{installed(PICKLED_BY)} is installed. Run: orchestrate train"
+        )
     return _loaded(home.root / version.path, version.sha256, version.labels)
 
 

@@ -140,7 +140,7 @@ def load(path: Path, sha256: str) -> TextClassifier:
     """Read a saved model, after its bytes were found to be the recorded ones.
 
     `sha256` is what `TextClassifier.save` returned. A missing file or another digest raises ArtifactRefused, and
-    nothing in the file is run: a pickle can do anything.
+    nothing in the file is run: a pickle can do anything. So does a file that other code wrote.
     """
     import joblib
 
@@ -154,7 +154,10 @@ def load(path: Path, sha256: str) -> TextClassifier:
             f"The model file {path} is not the one that was recorded and was not opened. "
             f"Its sha256 is {found}, recorded is {sha256}. Restore it or run: orchestrate train"
         )
-    return TextClassifier(**joblib.load(io.BytesIO(content)))
+    stored = joblib.load(io.BytesIO(content))
+    if stored.keys() != {entry.name for entry in fields(TextClassifier)}:
+        raise ArtifactRefused(f"The model file {path} was written by other code than this. Run: orchestrate train")
+    return TextClassifier(**stored)
 
 
 def _require_enough(texts: Sequence[str], labels: Sequence[str], folds: int) -> None:

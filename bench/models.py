@@ -1,0 +1,170 @@
+"""Measure the models and write the figures into docs/models.md: `make models`, or `python -m bench.models`.
+
+Each table of the document stands between `<!-- NAME -->` and `<!-- end -->`, and is written anew from what this run
+measured. Pictures go to docs/images/.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import softmax
+from sklearn.metrics import roc_auc_score
+
+from assets.feedback import lexicon
+from assets.feedback.issue import RULES
+from assets.models.figures import as_png, reliability_diagram
+from bench.labelled_data import Task, out_of_scope, tasks
+from orchestration_project.core.settings import PROJECT, Settings
+from orchestration_project.core.statistics import acceptance_threshold, reliability
+from orchestration_project.performers.familiarity import familiarity
+from orchestration_project.performers.scoring import score
+from orchestration_project.performers.text_classifier import TextClassifier, train
+
+DOCUMENT = PROJECT / "docs" / "models.md"
+IMAGES = PROJECT / "docs" / "images"
+TARGET_ERROR = Settings().target_error
+
+Row = Mapping[str, Any]
+
+
+def main() -> None:
+    """Measure everything and rewrite the document's tables."""
+    rows: list[Row] = []
+    tables: dict[str, Sequence[Row]] = {"models": rows}
+    for task in tasks():
+        print(f"{task.name}, {task.split}: {len(task.learnt):,} learnt, {len(task.asked):,} asked", flush=True)
+        rows += baselines(task)
+        training = train(task.learnt["text"], task.learnt["label"])
+        own = training.out_of_fold
+        right = (own["label"] == own["answer"]).to_numpy()
+        threshold = acceptance_threshold(own["confidence"].to_numpy(), right, TARGET_ERROR)
+        answers = training.classifier.predict(task.asked["text"])
+        rows.append(measured(task, "model", answers, threshold))
+        draw(task, answers)
+        if task.name.startswith("clinc150") and task.split == "its own":
+            strange = out_of_scope()
+            tables["unknown kinds"] = unknown_kinds(training.classifier, task, strange, threshold)
+            tables["unknown kind scores"] = score_candidates(training.classifier, task, strange)
+    document = DOCUMENT.read_text(encoding="utf-8")
+    for name, found in tables.items():
+        document = written(document, name, found)
+    DOCUMENT.write_text(document, encoding="utf-8")
+
+
+def measured(task: Task, who: str, answers: pd.DataFrame, threshold: float | None) -> Row:
+    """One line of the table of models."""
+    found = score(answers, task.asked["label"], threshold)
+    return {
+        "data": task.name,
+        "split": task.split,
+        "who decides": who,
+        "accuracy": found["accuracy"],
+        "macro-F1": found["macro_f1"],
+        "ECE": found["ece"],
+        "threshold": threshold,
+        "accepted": found["accepted_share"] if threshold else None,
+        "error of accepted": found["accepted_error"],
+        "n": found["n"],
+    }
+
+
+def baselines(task: Task) -> list[Row]:
+    """What the model is held against: the most frequent label, VADER's word list, the keyword rules."""
+    texts = task.asked[["text"]].reset_index(drop=True)
+    unsure = {"confidence": np.full(len(texts), np.nan)}
+    most = task.learnt["label"].mode()[0]
+    found = [("most frequent label", pd.DataFrame({"label": most, **unsure}))]
+    if "sentiment" in task.name:
+        found.append(("VADER", lexicon.answer(texts)))
+    if task.name == "shipped issue":
+        label = RULES.read().apply(texts)["label"].fillna(most)
+        found.append(("keyword rules, else the most frequent", pd.DataFrame({"label": label, **unsure})))
+    return [measured(task, who, answers, None) for who, answers in found]
+
+
+def unknown_kinds(classifier: TextClassifier, task: Task, strange: pd.Series, threshold: float | None) -> list[Row]:
+    """What becomes of queries in scope and out of it, with and without the lowered confidence."""
+    limit = np.inf if threshold is None else threshold
+    rows: list[Row] = []
+    for name, texts in (("in scope", task.asked["text"]), ("out of scope", strange)):
+        answers = classifier.predict(texts)
+        plain = _plain_confidence(classifier, list(texts))
+        rows.append(
+            {
+                "queries": name,
+                "n": len(texts),
+                "of an unknown kind": float(answers["is_unknown_kind"].mean()),
+                "accepted": float((answers["confidence"] >= limit).mean()),
+                "accepted, confidence not lowered": float((plain >= limit).mean()),
+                "median confidence": float(answers["confidence"].median()),
+            }
+        )
+    return rows
+
+
+def score_candidates(classifier: TextClassifier, task: Task, strange: pd.Series) -> list[Row]:
+    """How well each candidate score tells queries in scope from those out of it: the area under the ROC curve."""
+    scores = [_candidates(classifier, list(texts)) for texts in (task.asked["text"], strange)]
+    is_known = np.r_[np.ones(len(task.asked)), np.zeros(len(strange))]
+    return [
+        {"score": name, "area under the curve": float(roc_auc_score(is_known, np.r_[scores[0][name], scores[1][name]]))}
+        for name in scores[0]
+    ]
+
+
+def _candidates(classifier: TextClassifier, texts: list[str]) -> dict[str, Any]:
+    pipeline: Any = classifier.pipeline
+    features = pipeline[0].transform(texts)
+    decisions = pipeline[1].decision_function(features)
+    known = familiarity(pipeline, classifier.familiarity.centroids, texts, features, decisions)
+    cosine = np.asarray((features @ classifier.familiarity.centroids.T).max(axis=1).todense()).ravel() / np.sqrt(2)
+    highest = decisions.max(axis=1)
+    return {
+        "calibrated confidence": softmax(decisions / classifier.temperature, axis=1).max(axis=1),
+        "highest decision score": highest,
+        "cosine to the nearest centroid": cosine,
+        "(1 + highest decision score) × cosine": np.maximum(highest + 1, 0) * cosine,
+        "the same × share of known words (in use)": known,
+    }
+
+
+def _plain_confidence(classifier: TextClassifier, texts: list[str]) -> Any:
+    return softmax(classifier.pipeline.decision_function(texts) / classifier.temperature, axis=1).max(axis=1)
+
+
+def draw(task: Task, answers: pd.DataFrame) -> None:
+    """The reliability diagram of a task."""
+    confidence = answers["confidence"].to_numpy()
+    right = answers["label"].to_numpy() == task.asked["label"].to_numpy()
+    found = score(answers, task.asked["label"], None)
+    name = re.sub(r"[^a-z0-9]+", "-", f"{task.name} {task.split}".lower())
+    picture = as_png(reliability_diagram(reliability(confidence, right), found["ece"], confidence))
+    (IMAGES / f"reliability-{name}.png").write_bytes(picture)
+
+
+def written(document: str, name: str, rows: Sequence[Row]) -> str:
+    """The document with one table anew; KeyError when it has no place for it."""
+    start, end = f"<!-- {name} -->\n", "<!-- end -->"
+    if start not in document:
+        raise KeyError(f"{DOCUMENT} has no line '{start.strip()}'.")
+    before, _, after = document.partition(start)
+    return f"{before}{start}{table(rows)}{end}{after.partition(end)[2]}"
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Rows as a Markdown table."""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *([_shown(value) for value in row.values()] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _shown(value: Any) -> str:
+    if value is None or value != value:
+        return ""
+    return f"{value:.3f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+if __name__ == "__main__":
+    main()
