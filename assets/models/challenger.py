@@ -11,6 +11,8 @@ from orchestration_project.core.contracts import Contract
 from orchestration_project.core.errors import Refused
 from orchestration_project.core.statistics import acceptance_threshold
 from orchestration_project.model_output import Result, Run
+from orchestration_project.performers.embeddings import LIBRARIES as EMBEDDING_LIBRARIES
+from orchestration_project.performers.embeddings import MODEL
 from orchestration_project.performers.rules import Rules
 from orchestration_project.stores.files import publish_file, temporary_beside
 from orchestration_project.stores.home import Home
@@ -45,15 +47,20 @@ def label_digest(labels: pd.DataFrame) -> str:
     return hashlib.sha256(rows.to_json(orient="values").encode()).hexdigest()
 
 
-def version_of(labels: pd.DataFrame, *choices: object) -> str:
+def version_of(labels: pd.DataFrame, *choices: object, embeddings: bool = False) -> str:
     """Version digest of what these labels train: the same labels, choices, code and libraries give the same version."""
-    content = [CODE_VERSION, libraries(), choices, label_digest(labels)]
+    content = [CODE_VERSION, libraries(embeddings), choices, label_digest(labels)]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
 
 
-def libraries() -> dict[str, str]:
-    """Name → installed version of each library that decides what a training gives."""
-    return {name: installed(name) for name in LIBRARIES}
+def libraries(embeddings: bool) -> dict[str, str]:
+    """Name → installed version of each library that decides what a training gives; with embeddings also which model
+    they are of.
+    """
+    found = {name: installed(name) for name in LIBRARIES}
+    if embeddings:
+        found |= {name: installed(name) for name in EMBEDDING_LIBRARIES} | {MODEL[0]: MODEL[2][:12]}
+    return found
 
 
 def train_challenger(family: str, labels: pd.DataFrame, home: Home, rules: Rules | None, run: Run) -> Result:
@@ -66,13 +73,13 @@ def train_challenger(family: str, labels: pd.DataFrame, home: Home, rules: Rules
 
     if not labels["is_holdout"].any():
         raise Refused(f"None of the {len(labels)} labels of {family} is held out to evaluate on. Label more messages.")
-    target_error = home.settings.target_error
+    target_error, embeddings = home.settings.target_error, home.settings.embeddings
     seen = labels[~labels["is_holdout"]].sort_values("message_id")
-    training = train(seen["text"].tolist(), seen["label"].tolist(), progress=run.log)
+    training = train(seen["text"].tolist(), seen["label"].tolist(), embeddings=embeddings, progress=run.log)
     out_of_fold = training.out_of_fold
     right = (out_of_fold["label"] == out_of_fold["answer"]).to_numpy()
     threshold = acceptance_threshold(out_of_fold["confidence"].to_numpy(), right, target_error)
-    version = version_of(labels, target_error, rules.read().digest if rules else None)
+    version = version_of(labels, target_error, rules.read().digest if rules else None, embeddings=embeddings)
     draft = temporary_beside(home.artifacts / family / version)
     sha256 = training.classifier.save(draft)
     artifact = draft.with_name(f"{version}-{sha256[:8]}.joblib")  # another machine rounds otherwise: another file
@@ -100,7 +107,7 @@ def train_challenger(family: str, labels: pd.DataFrame, home: Home, rules: Rules
         number=registered.number,
         label_digest=label_digest(labels),
         code_version=CODE_VERSION,
-        libraries=libraries(),
+        libraries=libraries(embeddings),
         run_id=run.id,
     )
     row = {

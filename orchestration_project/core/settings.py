@@ -48,6 +48,12 @@ def _names(text: str) -> tuple[str, ...]:
     return names
 
 
+def _switch(text: str) -> bool:
+    if text.lower() not in ("yes", "no"):
+        raise ValueError("Set yes or no.")
+    return text.lower() == "yes"
+
+
 def _time_zone(text: str) -> str:
     try:
         ZoneInfo(text)
@@ -80,6 +86,9 @@ class Settings:
     quarantine_share: float = _setting(0.05, _share, "A batch halts when more than this share of its rows is refused,")
     quarantine_rows: int = _setting(20, _count, "... and at least this many rows are.")
     target_error: float = _setting(0.05, _share, "Stated error among accepted rows; acceptance thresholds keep it.")
+    embeddings: bool = _setting(
+        False, _switch, "Whether models learn sentence embeddings besides words (make embeddings)."
+    )
     follow_up_labels: tuple[str, ...] = _setting(
         ("negative",), _names, "Labels of sentiment whose messages go on to issue, with commas between them."
     )
@@ -128,6 +137,8 @@ def settings_table() -> list[tuple[str, str, str]]:
 
 def shown(value: Any) -> str:
     """The value of a setting as it is written in its variable."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 

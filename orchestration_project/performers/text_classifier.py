@@ -14,6 +14,7 @@ import pandas as pd
 
 from orchestration_project.core.errors import ArtifactRefused, Refused
 from orchestration_project.core.statistics import Floats, fit_temperature, softmax
+from orchestration_project.performers.embeddings import embed
 from orchestration_project.performers.evidence import Evidence
 from orchestration_project.performers.familiarity import (
     UNFAMILIAR_SHARE,
@@ -22,6 +23,7 @@ from orchestration_project.performers.familiarity import (
     centroids,
     familiarity,
 )
+from orchestration_project.performers.second_opinion import SecondOpinion, a_column_each, trained_on
 from orchestration_project.stores.files import write_file
 
 if TYPE_CHECKING:
@@ -34,12 +36,15 @@ ROWS_AT_A_TIME = 10_000  # the features of a text are some hundred times larger 
 
 @dataclass(frozen=True)
 class TextClassifier:
-    """A trained model. `labels` are sorted; the pipeline's scores have their columns in this order."""
+    """A trained model. `labels` are sorted; the pipeline's scores have their columns in this order. With a `second`
+    opinion the scores of both are averaged.
+    """
 
     labels: tuple[str, ...]
     temperature: float
     pipeline: "Pipeline"
     familiarity: Familiarity
+    second: SecondOpinion | None = None
 
     def predict(self, texts: Iterable[str]) -> pd.DataFrame:
         """Answer each text with a label.
@@ -52,9 +57,10 @@ class TextClassifier:
         scores: list[Floats] = [np.empty((0, len(self.labels)))]
         familiar: list[Floats] = [np.empty(0)]
         for start in range(0, len(listed), ROWS_AT_A_TIME):
-            found = _scored(self.pipeline, self.familiarity.centroids, listed[start : start + ROWS_AT_A_TIME])
-            scores.append(found[0])
-            familiar.append(found[1])
+            some = listed[start : start + ROWS_AT_A_TIME]
+            first, found = _scored(self.pipeline, self.familiarity.centroids, some)
+            scores.append(self.second.joined(first, self.second.scores(some)) if self.second else first)
+            familiar.append(found)
         return _answers(self, np.concatenate(scores), np.concatenate(familiar))
 
     def reasons(self, texts: Iterable[str], answers: pd.DataFrame) -> list[str]:
@@ -107,13 +113,15 @@ def train(
     *,
     seed: int = 0,
     folds: int = 5,
+    embeddings: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Training:
     """Train a classifier on labelled texts, and calibrate it on texts that it had not seen.
 
     `texts` and `labels` are (n,). Word and character TF-IDF, a linear support vector machine, and a temperature fitted
-    to the scores of stratified folds. The same input and `seed` give the same model. Fewer than two labels, a label
-    with fewer than `folds` texts, and texts that are all blank raise Refused.
+    to the scores of stratified folds; with `embeddings` a second opinion besides. The same input and `seed` give the
+    same model. `progress` is told how many of the fits are done. Fewer than two labels, a label with fewer than `folds`
+    texts, and texts that are all blank raise Refused.
     """
     from sklearn.model_selection import StratifiedKFold
 
@@ -121,16 +129,24 @@ def train(
     _require_enough(texts.tolist(), labels.tolist(), folds)
     known, truth = np.unique(labels.astype("str"), return_inverse=True)
     scores, familiar = np.empty((len(texts), len(known))), np.empty(len(texts))
+    vectors, own = embed(texts.tolist()) if embeddings else None, np.empty_like(scores)
     split = StratifiedKFold(folds, shuffle=True, random_state=seed)
     for number, (seen, unseen) in enumerate(split.split(texts, truth)):
         progress(f"trained {number} of {folds + 1}")
         fitted, means = _fitted(texts[seen].tolist(), labels[seen].tolist(), seed)
         scores[unseen], familiar[unseen] = _scored(fitted, means, texts[unseen].tolist())
+        if vectors is not None:
+            machine = trained_on(vectors[seen], labels[seen].tolist(), seed)
+            own[unseen] = a_column_each(machine.decision_function(vectors[unseen]))
     progress(f"trained {folds} of {folds + 1}")
     pipeline, means = _fitted(texts.tolist(), labels.tolist(), seed)
+    second = None
+    if vectors is not None:
+        second = SecondOpinion.of(trained_on(vectors, labels.tolist(), seed), scores, own, truth)
+        scores = second.joined(scores, own)
     unfamiliar = np.sort(familiar)[: int(len(texts) * UNFAMILIAR_SHARE)]
     temperature = fit_temperature(scores, truth)
-    classifier = TextClassifier(tuple(known.tolist()), temperature, pipeline, Familiarity(means, unfamiliar))
+    classifier = TextClassifier(tuple(known.tolist()), temperature, pipeline, Familiarity(means, unfamiliar), second)
     answers = _answers(classifier, scores, familiar)
     out_of_fold = pd.DataFrame({"label": labels, "answer": answers["label"], "confidence": answers["confidence"]})
     return Training(classifier, out_of_fold, temperature)
@@ -199,9 +215,7 @@ def _scored(pipeline: "Pipeline", means: "csr_matrix", texts: list[str]) -> tupl
     """Decision scores (n, k), a column for each label, and familiarity scores (n,)."""
     steps: Any = pipeline
     features = steps[0].transform(texts)
-    found = steps[1].decision_function(features)
-    # of two labels scikit-learn gives only the second's score, (n,)
-    decisions = np.column_stack([-found, found]) if found.ndim == 1 else found
+    decisions = a_column_each(steps[1].decision_function(features))
     return decisions, familiarity(pipeline, means, texts, features, decisions)
 
 
