@@ -83,3 +83,32 @@ def test_stored_decisions_on_other_messages_change_nothing(home: Home):
     found = decided(home, again, rows=rows, stored=stored)
     assert column(found, "label") == ["red", "green", "green"]
     assert decided(home, again, rows=rows, stored=stored.head(0)).reused == 0
+
+
+def test_an_answer_that_its_performer_cannot_give_any_more_is_asked_for_again(home: Home):
+    stored = decided(
+        home, scripted("only", by_row({"m0": ("red", 0.9), "m1": ("green", 0.9), "m2": ("red", 0.1)}))
+    ).frame
+    promoted = Scripted("only", same_answer("crimson", 0.9), labels=["green", "crimson"], threshold=0.5)
+    found = decided(home, promoted, stored=stored)
+    assert column(found, "label") == ["crimson", "green", "crimson"]
+    assert (promoted.asked, found.reused) == (2, 1)
+    assert found.labels == {"green", "crimson", "unknown"}
+
+
+def test_it_is_asked_for_again_though_another_performer_still_answers_so(home: Home):
+    stored = decided(home, scripted("only", same_answer("red", 0.9))).frame
+    promoted = Scripted("only", same_answer("crimson", 0.9), labels=["crimson"], threshold=0.5)
+    found = decide(Cascade(promoted, safe_state=SAFE), home, stored=stored.assign(performer="safe label unknown"))
+    assert (column(found, "label"), found.reused) == (["crimson"] * 3, 0)
+    still_there = Scripted("next", same_answer("red", 0.9), labels=["red"])
+    before = decided(home, scripted("only", same_answer("red", 0.9)), still_there).frame
+    found = decided(home, promoted, still_there, stored=before)
+    assert (column(found, "label"), found.reused) == (["crimson"] * 3, 0)
+
+
+def test_a_proposal_without_a_label_that_waits_for_a_person_is_reused(home: Home):
+    stored = decided(home, scripted("only", same_answer("red", 0.9))).frame
+    waiting = stored.assign(label=pd.Series([None] * 3, dtype="str"), state="pending")
+    again = scripted("only", same_answer("red", 0.9))
+    assert decide(Cascade(again, safe_state=SAFE), home, stored=waiting).reused == 3

@@ -64,6 +64,7 @@ def test_a_model_output_is_an_ordinary_asset_partitioned_by_batch():
     assert spec.kinds == {"python", "rules", "model"}
     assert spec.metadata[GOVERNED] == "Tone"
     assert spec.metadata["cascade"] == "tone rules → tone model → script → safe label unknown"
+    assert spec.metadata["safe_state"] == "safe label unknown"
     assert HOME in tone.required_resource_keys
 
 
@@ -90,6 +91,7 @@ def test_the_gate_blocks_and_every_rule_of_a_decision_has_a_check():
         "state_isin": False,
         "decided_by_isin": False,
         "decided_has_label": False,
+        "label_known": False,
     }
 
 
@@ -169,6 +171,16 @@ def mistaken_contract() -> None:
     def note() -> pd.DataFrame: ...
 
 
+def mistaken_label_rule() -> None:
+    class Known(Tone):
+        @pa.check("label", name="known")
+        def names(cls, label: pd.Series) -> Any:
+            return label == "warm"
+
+    @model_output(CASCADE, contract=Known)
+    def note() -> pd.DataFrame: ...
+
+
 def mistaken_rule() -> None:
     class Gated(Note):
         @pa.dataframe_check
@@ -186,6 +198,7 @@ def mistaken_rule() -> None:
         (mistaken_type, "type datetime64[ns]. Use str, float, int, bool or UtcTime."),
         (mistaken_contract, "Note is no Decision. Build the contract of a model output on Decision."),
         (mistaken_rule, "Duplicate check specs"),
+        (mistaken_label_rule, "Duplicate check specs"),
     ],
 )
 def test_a_mistake_is_told_when_the_asset_is_defined(mistake: Any, says: str):

@@ -6,7 +6,7 @@ import dagster as dg
 import pandas as pd
 import pandera.pandas as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestration_project.core.contracts import Contract, check
@@ -87,6 +87,7 @@ def test_both_limits_are_settings(share: float, least: int, bad: int, is_halted:
     assert (judged(100, bad, settings=settings).halt is not None) == is_halted
 
 
+@settings(deadline=None)
 @given(rows=st.integers(0, 120), data=st.data())
 def test_more_bad_rows_never_turn_a_halt_into_a_pass(rows: int, data: st.DataObject):
     bad = data.draw(st.integers(0, rows))

@@ -9,11 +9,12 @@ from workflow_steps import FEELINGS, MATTERS, failure, rows_of, run, send, use_m
 from assets.feedback.feedback import feedback
 from assets.feedback.issue import CASCADE, RULES, issue
 from assets.feedback.sentiment import sentiment
-from assets.models.families import LABELS
-from assets.models.family import read_labels
+from assets.models.family import labels_of
 from orchestration_project.core.errors import PerformerFailed
+from orchestration_project.core.settings import Settings
 from orchestration_project.performers.cascade import Cascade
 from orchestration_project.performers.scripted import Scripted
+from orchestration_project.stores.families import require_family
 from orchestration_project.stores.home import Home
 
 TARGET_ERROR = 0.05
@@ -33,8 +34,10 @@ WON = {
 
 
 @pytest.fixture(scope="module")
-def labels() -> pd.DataFrame:
-    return read_labels(LABELS, "issue")
+def labels(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """What a new home learns."""
+    home = Home(Settings(home=tmp_path_factory.mktemp("labels")))
+    return labels_of(home, require_family("issue"))
 
 
 @pytest.fixture(scope="module")

@@ -33,6 +33,16 @@ def test_answer_that_is_not_accepted_gives_its_words_and_one_that_is_gives_none(
     assert "charged" in found["reason"][7] or "refund" in found["reason"][7]
 
 
+@pytest.mark.parametrize("threshold", [0.5, 0.9])
+def test_answer_to_an_unknown_kind_is_never_accepted_and_says_so(home: Home, threshold: float) -> None:
+    use_model(home, "issue", MATTERS, threshold=threshold)
+    rows = pd.DataFrame({"text": ["ωψ ξπ", "charged twice refund"]})
+    strange, known = Model("issue").prepare(home).answer(rows).to_dict("records")
+    assert strange["confidence"] <= threshold - 0.01
+    assert strange["reason"].startswith("unknown kind")
+    assert (known["label"], "unknown kind" in known["reason"]) == ("billing", False)
+
+
 @pytest.mark.parametrize(
     ("libraries", "is_read"),
     [({}, True), ({"scikit-learn": version("scikit-learn")}, True), ({"scikit-learn": "1.2.3"}, False)],

@@ -13,10 +13,11 @@ from assets.feedback import route as route_module
 from assets.feedback.feedback import Feedback
 from assets.feedback.issue import Issue
 from assets.feedback.route import check_labels, read_table, route
-from assets.models.families import LABELS
 from orchestration_project.core.errors import TableRefused
+from orchestration_project.stores.families import require_family
 from orchestration_project.stores.home import Home
 
+LABELS = require_family("issue").path
 FEEDBACK = LABELS.parent / "inbox" / "feedback.jsonl"
 URGENT = "1"
 

@@ -13,9 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from assets.models.family import read_labels
+from assets.models.family import labels_of
 from orchestration_project.core.statistics import classification_scores
 from orchestration_project.performers.text_classifier import train
+from orchestration_project.stores.families import require_family
+from orchestration_project.stores.home import Home
 
 SAMPLES = Path(__file__).parents[1] / "assets" / "samples"
 LABELS = SAMPLES / "labels.csv"
@@ -94,8 +96,8 @@ def test_every_message_has_one_of_three_sentiments_and_one_of_eight_issues(label
 
 
 @pytest.mark.parametrize("column", ["sentiment", "issue"])
-def test_the_light_model_finds_the_labels_neither_hopeless_nor_easy(column: str) -> None:
-    labels = read_labels(LABELS, column)
+def test_the_light_model_finds_the_labels_neither_hopeless_nor_easy(home: Home, column: str) -> None:
+    labels = labels_of(home, require_family(column))
     seen, held = labels[~labels["is_holdout"]], labels[labels["is_holdout"]]
     # Folds only calibrate the confidence; two of them give the same answers as five, sooner.
     model = train(seen["text"], seen["label"], folds=2).classifier

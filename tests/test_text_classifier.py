@@ -99,7 +99,7 @@ def test_rows_of_a_series_are_answered_by_position(training: Training) -> None:
 def test_out_of_fold_rows_are_the_training_rows_with_calibrated_confidence(training: Training) -> None:
     _, labels = complaints("praise", "delivery", "billing")
     rows = training.out_of_fold
-    assert list(rows.columns) == ["label", "answer", "confidence"]
+    assert list(rows.columns) == ["answer", "confidence", "is_unknown_kind", "label"]
     assert list(rows["label"]) == labels
     assert rows["confidence"].between(1 / 3, 1).all()
     assert training.temperature == training.classifier.temperature

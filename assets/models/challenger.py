@@ -14,6 +14,7 @@ from orchestration_project.model_output import Result, Run
 from orchestration_project.performers.embeddings import LIBRARIES as EMBEDDING_LIBRARIES
 from orchestration_project.performers.embeddings import MODEL
 from orchestration_project.performers.rules import Rules
+from orchestration_project.performers.scoring import acceptable
 from orchestration_project.stores.files import publish_file, temporary_beside
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.model_versions import ModelVersion
@@ -78,7 +79,7 @@ def train_challenger(family: str, labels: pd.DataFrame, home: Home, rules: Rules
     training = train(seen["text"].tolist(), seen["label"].tolist(), embeddings=embeddings, progress=run.log)
     out_of_fold = training.out_of_fold
     right = (out_of_fold["label"] == out_of_fold["answer"]).to_numpy()
-    threshold = acceptance_threshold(out_of_fold["confidence"].to_numpy(), right, target_error)
+    threshold = acceptance_threshold(acceptable(out_of_fold), right, target_error)
     version = version_of(labels, target_error, rules.read().digest if rules else None, embeddings=embeddings)
     draft = temporary_beside(home.artifacts / family / version)
     sha256 = training.classifier.save(draft)

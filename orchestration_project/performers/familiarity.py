@@ -48,7 +48,7 @@ class Familiarity:
     def is_unknown_kind(self, scores: Floats) -> NDArray[np.bool_]:
         """Whether each text is of an unknown kind."""
         highest = self.unfamiliar[-1] if len(self.unfamiliar) else -np.inf
-        return scores < highest
+        return scores <= highest
 
 
 def centroids(features: "csr_matrix", columns: NDArray[np.integer[Any]], labels: int) -> "csr_matrix":

@@ -20,13 +20,17 @@ if TYPE_CHECKING:
 NAMED = " model"
 """What a model is called behind its family's name."""
 
+LEAST_DOUBT = 0.01
+"""How far below the acceptance threshold an answer to an unknown kind lies at least."""
+
 PICKLED_BY = "scikit-learn"
 
 
 class Model(Performer):
     """The champion of a model family, asked about one text column.
 
-    An answer that is not accepted gives the words that spoke for and against it as its reason.
+    An answer that is not accepted gives the words that spoke for and against it as its reason. One to a text of an
+    unknown kind is never accepted: its confidence was measured on known kinds, and is lowered below the threshold.
     """
 
     kind: Kind = "model"
@@ -45,6 +49,8 @@ class Model(Performer):
         def answer(rows: pd.DataFrame) -> pd.DataFrame:
             texts = rows[self.on].reset_index(drop=True)
             answers = classifier.predict(texts.tolist()).assign(reason="")
+            strange, below = answers["is_unknown_kind"], max(sure_from - LEAST_DOUBT, 0.0)
+            answers["confidence"] = answers["confidence"].mask(strange, answers["confidence"].clip(upper=below))
             unsure = answers.index[~(answers["confidence"] >= sure_from)]
             answers.loc[unsure, "reason"] = classifier.reasons(texts[unsure], answers.loc[unsure])
             return answers[["label", "confidence", "reason"]].set_index(rows.index)

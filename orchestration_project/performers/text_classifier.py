@@ -98,8 +98,8 @@ class TextClassifier:
 class Training:
     """What a training made.
 
-    `out_of_fold` has one row per training text, in order: its `label`, and the `answer` and calibrated `confidence` of
-    a model that had not seen it. Choose thresholds and report precision on these rows.
+    `out_of_fold` has one row per training text, in order: its `label`, and the `answer`, calibrated `confidence` and
+    `is_unknown_kind` of a model that had not seen it. Choose thresholds and report precision on these rows.
     """
 
     classifier: TextClassifier
@@ -136,20 +136,20 @@ def train(
         fitted, means = _fitted(texts[seen].tolist(), labels[seen].tolist(), seed)
         scores[unseen], familiar[unseen] = _scored(fitted, means, texts[unseen].tolist())
         if vectors is not None:
-            machine = trained_on(vectors[seen], labels[seen].tolist(), seed)
+            machine = trained_on(vectors[seen], labels[seen].tolist())
             own[unseen] = a_column_each(machine.decision_function(vectors[unseen]))
     progress(f"trained {folds} of {folds + 1}")
     pipeline, means = _fitted(texts.tolist(), labels.tolist(), seed)
     second = None
     if vectors is not None:
-        second = SecondOpinion.of(trained_on(vectors, labels.tolist(), seed), scores, own, truth)
+        second = SecondOpinion.of(trained_on(vectors, labels.tolist()), scores, own, truth)
         scores = second.joined(scores, own)
     unfamiliar = np.sort(familiar)[: int(len(texts) * UNFAMILIAR_SHARE)]
     temperature = fit_temperature(scores, truth)
     classifier = TextClassifier(tuple(known.tolist()), temperature, pipeline, Familiarity(means, unfamiliar), second)
     answers = _answers(classifier, scores, familiar)
-    out_of_fold = pd.DataFrame({"label": labels, "answer": answers["label"], "confidence": answers["confidence"]})
-    return Training(classifier, out_of_fold, temperature)
+    out_of_fold = answers.rename(columns={"label": "answer"}).drop(columns="runner_up")
+    return Training(classifier, out_of_fold.assign(label=labels), temperature)
 
 
 def load(path: Path, sha256: str) -> TextClassifier:

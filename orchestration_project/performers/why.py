@@ -39,8 +39,6 @@ def _words(home: Home, family: str, decision: Mapping[str, Any], message: Mappin
     for place, text in enumerate(texts):
         own = answers.iloc[[place]]
         confidence = float(own["confidence"].iloc[0])
-        if own["label"].iloc[0] == decision["label"] and math.isclose(
-            confidence, decision["confidence"], abs_tol=SAME
-        ):
+        if own["label"].iloc[0] == decision["label"] and math.isclose(confidence, decision["confidence"], abs_tol=SAME):
             return classifier.reasons([text], own)[0]
     return "its words are not known: no text of the message as it is now gives this answer"
