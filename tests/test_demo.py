@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def alerts(home: Path) -> list[dict[str, Any]]:
+    """What the first demo raised."""
+    found = asked(home, "alerts")
+    assert isinstance(found, list)
+    return found
+
+
 def asked(home: Path, *arguments: str) -> "list[dict[str, object]] | dict[str, object]":
     ended = orchestrate(home, *arguments, "--json")
     assert ended.returncode == 0, ended.stderr
@@ -37,9 +46,8 @@ def test_every_sample_message_is_done(home: Path) -> None:
     assert set(counts.values()) == {0}
 
 
-def test_the_real_spike_raises_an_alert(home: Path) -> None:
-    alerts = asked(home, "alerts")
-    surges = [alert["facts"] for alert in alerts if alert["facts"]["window_hours"]]  # type: ignore[index]
+def test_the_real_spike_raises_an_alert(alerts: list[dict[str, Any]]) -> None:
+    surges = [alert["facts"] for alert in alerts if alert["facts"]["window_hours"]]
     assert {(surge["issue"], surge["day"]) for surge in surges} >= {("delivery", "2026-03-13")}
     for surge in surges:
         assert surge["issue"] == "delivery"  # the only spike that was written into the sample
@@ -50,9 +58,8 @@ def test_the_real_spike_raises_an_alert(home: Path) -> None:
 
 
 @pytest.mark.parametrize("message_id", ["F0062", "F0157", "F0215", "F0256"])
-def test_a_message_of_danger_is_an_alert_of_its_own(home: Path, message_id: str) -> None:
-    keys = [alert["key"] for alert in asked(home, "alerts")]  # type: ignore[index]
-    assert f"message/{message_id}" in keys
+def test_a_message_of_danger_is_an_alert_of_its_own(alerts: list[dict[str, Any]], message_id: str) -> None:
+    assert f"message/{message_id}" in [alert["key"] for alert in alerts]
 
 
 def test_a_message_tells_its_whole_story(home: Path) -> None:

@@ -34,6 +34,14 @@ def orchestrate(project: Path, *arguments: str) -> "subprocess.CompletedProcess[
     return subprocess.run(command, capture_output=True, text=True, cwd=project, env=environment, check=False)
 
 
+@pytest.fixture(scope="module")
+def sent(project: Path) -> dict[str, int]:
+    """What became of the page's file."""
+    ended = orchestrate(project, "send", "invoices.csv", "--json")
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout)
+
+
 def test_the_page_holds_the_files_it_speaks_of() -> None:
     assert set(FILES) == {
         "assets/invoices/invoice.py",
@@ -45,11 +53,8 @@ def test_the_page_holds_the_files_it_speaks_of() -> None:
     }
 
 
-def test_the_replaced_workflow_runs_gates_and_explains(project: Path) -> None:
-    sent = orchestrate(project, "send", "invoices.csv", "--json")
-    assert sent.returncode == 0, sent.stderr
-    counts = json.loads(sent.stdout)
-    assert (counts["done"], counts["quarantined"]) == (3, 1)
+def test_the_replaced_workflow_runs_gates_and_explains(project: Path, sent: dict[str, int]) -> None:
+    assert (sent["done"], sent["quarantined"]) == (3, 1)
 
     queries = re.findall(r'^orchestrate sql "(.*)"$', PAGE, flags=re.MULTILINE)
     rows = json.loads(orchestrate(project, "sql", queries[0], "--json").stdout)
@@ -69,8 +74,8 @@ def test_the_replaced_workflow_runs_gates_and_explains(project: Path) -> None:
     assert [refusal["reason"] for refusal in refused["quarantined"]] == ["amount_greater_than"]
 
 
+@pytest.mark.usefixtures("sent")
 def test_the_plain_asset_has_the_rows_of_the_model_output(project: Path) -> None:
-    assert orchestrate(project, "send", "invoices.csv").returncode == 0
     decided = json.loads(orchestrate(project, "sql", "SELECT * FROM payment ORDER BY ALL", "--json").stdout)
     plain = json.loads(orchestrate(project, "sql", "SELECT * FROM plain_payment ORDER BY ALL", "--json").stdout)
     assert len(decided) == 3

@@ -16,7 +16,7 @@ import dagster as dg
 import pandas as pd
 import pytest
 import sqlalchemy as sa
-from live_project import FAST, SMALL_WORKFLOW, Project, free_port, wait_until
+from live_project import FAST, SMALL_WORKFLOW, Project, free_port, listens, wait_until
 from workflow_steps import FEELINGS, MATTERS, use_model
 
 from orchestration_project.stores.schema import AUDIT
@@ -24,6 +24,8 @@ from orchestration_project.stores.schema import AUDIT
 LOCATION = "orchestration_project.definitions"
 ASSETS = ("feedback", "sentiment", "issue", "route", "summary", "alert")
 BATCH = "by-hand"
+BATCHES = 10
+"""Of a backfill; Dagster works on two at once."""
 
 MESSAGES = [
     {"received_at": f"2026-03-0{1 + number // 8}T{8 + number % 8:02}:00:00Z", "account": f"c{number}", "text": text}
@@ -60,16 +62,20 @@ query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on Partiti
 
 
 class Ui(Project):
-    """A project with Dagster's web server and daemon, asked as its pages ask it."""
+    """A project with Dagster's web server, daemon and one code server for both, asked as its pages ask it."""
 
     def start_ui(self, sensor: str) -> None:
-        """Start both, and stop the sensor, so that nothing but the UI starts a run."""
+        """Start all three, and stop the sensor, so that nothing but the UI starts a run."""
         self.home.prepare()
         with dg.DagsterInstance.from_config(str(self.home.dagster)):
             pass  # makes Dagster's databases, as `dagster dev` does before it starts the two that would race for it
-        self.start_daemon()
-        self.port = free_port()
-        self.start("dagster_webserver", "-m", LOCATION, "-h", "127.0.0.1", "-p", str(self.port))
+        code, self.port = str(free_port()), free_port()
+        entry_point = "--use-python-environment-entry-point"
+        self.start("dagster", "api", "grpc", "-m", LOCATION, "-h", "127.0.0.1", "-p", code, entry_point)
+        wait_until(lambda: listens(int(code)), "the code server")
+        workspace = ("--grpc-host", "127.0.0.1", "--grpc-port", code)
+        self.start("dagster._daemon", "run", *workspace)
+        self.start("dagster_webserver", *workspace, "-h", "127.0.0.1", "-p", str(self.port))
         wait_until(self._answers, "the web server")
         (repository,) = wait_until(lambda: self.ask(REPOSITORY)["nodes"], "the code location")
         self.repository = {
@@ -212,16 +218,16 @@ def test_the_ui_gives_the_rows_of_send(project: Ui, expected: dict[str, pd.DataF
     assert_same(project, expected)
 
 
-def test_a_backfill_works_on_ten_batches(tmp_path: Path) -> None:
+def test_a_backfill_works_on_more_batches_than_runs_at_once(tmp_path: Path) -> None:
     variables = {**FAST, "PYTHONPATH": str(SMALL_WORKFLOW), "ORCHESTRATE_BATCH_ROWS": "4"}
     project = Ui(tmp_path / "home", variables)
     try:
         project.start_ui("notes_arrived")
-        texts = [f"{'angry' if number % 4 == 0 else 'calm'} {number}" for number in range(40)]
+        texts = [f"{'angry' if number % 4 == 0 else 'calm'} {number}" for number in range(4 * BATCHES)]
         file = tmp_path / "notes.jsonl"
         file.write_text("".join(f"{json.dumps({'text': text})}\n" for text in texts))
         project.orchestrate("send", "--no-wait", str(file))
-        keys = [f"batch-{number}" for number in range(10)]
+        keys = [f"batch-{number}" for number in range(BATCHES)]
         for key in keys:
             project.add_key(key)
         assets = ("note", "mood", "complaint")
@@ -229,7 +235,7 @@ def test_a_backfill_works_on_ten_batches(tmp_path: Path) -> None:
         state = lambda: project.ask(BACKFILL_STATE, id=backfill)["status"]  # noqa: E731
         wait_until(lambda: not state().startswith(("REQUESTED", "IN_PROGRESS")), "the backfill")
         assert state() == "COMPLETED_SUCCESS"
-        assert project.status() == {"done": 40}
+        assert project.status() == {"done": 4 * BATCHES}
         for key in keys:
             assert len(project.rows("note", key)) == len(project.rows("mood", key)) == 4
             assert len(project.rows("complaint", key)) == 1
