@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
 from assets.feedback import lexicon
@@ -23,8 +22,9 @@ from assets.feedback.issue import RULES
 from assets.models.figures import as_png, reliability_diagram
 from bench.airline_alerts import airline_alerts
 from bench.labelled_data import Task, evaluation_data, out_of_scope, tasks
+from orchestration_project.core.calibration import reliability
 from orchestration_project.core.settings import PROJECT, Settings
-from orchestration_project.core.statistics import acceptance_threshold, reliability
+from orchestration_project.core.statistics import acceptance_threshold
 from orchestration_project.performers.familiarity import familiarity
 from orchestration_project.performers.scoring import acceptable, score
 from orchestration_project.performers.text_classifier import TextClassifier, train
@@ -169,7 +169,7 @@ def _candidates(classifier: TextClassifier, texts: list[str]) -> dict[str, Any]:
     cosine = np.asarray((features @ classifier.familiarity.centroids.T).max(axis=1).todense()).ravel() / np.sqrt(2)
     highest = decisions.max(axis=1)
     return {
-        "calibrated confidence": softmax(decisions / classifier.temperature, axis=1).max(axis=1),
+        "calibrated confidence": classifier.calibration.confidence(decisions),
         "highest decision score": highest,
         "cosine to the nearest centroid": cosine,
         "(1 + highest decision score) × cosine": np.maximum(highest + 1, 0) * cosine,
@@ -178,7 +178,7 @@ def _candidates(classifier: TextClassifier, texts: list[str]) -> dict[str, Any]:
 
 
 def _plain_confidence(classifier: TextClassifier, texts: list[str]) -> Any:
-    return softmax(classifier.pipeline.decision_function(texts) / classifier.temperature, axis=1).max(axis=1)
+    return classifier.calibration.confidence(classifier.pipeline.decision_function(texts))
 
 
 def draw(task: Task, answers: pd.DataFrame) -> None:

@@ -66,7 +66,7 @@ def test_model_whose_labels_are_not_the_recorded_ones_is_refused(home: Home) -> 
 def test_file_that_other_code_wrote_is_refused(home: Home) -> None:
     champion = use_model(home, "issue", MATTERS)
     stream = io.BytesIO()
-    joblib.dump({"labels": champion.labels, "temperature": 1.0}, stream)
+    joblib.dump({"labels": champion.labels, "calibration": 1.0}, stream)
     (home.root / champion.path).write_bytes(stream.getvalue())
     older: ModelVersion = replace(champion, sha256=hashlib.sha256(stream.getvalue()).hexdigest())
     with pytest.raises(ArtifactRefused, match=r"small\.joblib was written by other code than this"):

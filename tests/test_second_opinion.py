@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestration_project.core.statistics import softmax
 from orchestration_project.performers.second_opinion import WEIGHT, SecondOpinion, a_column_each
 from orchestration_project.performers.text_classifier import load, train
 
@@ -39,9 +38,7 @@ def test_model_with_embeddings_answers_words_it_never_saw_and_survives_its_file(
     assert answers["label"].tolist() == ["delivery", "billing"]
     first = classifier.pipeline.decision_function(unseen)
     joined = classifier.second.joined(first, classifier.second.scores(unseen))
-    expected = classifier.familiarity.lowered(
-        softmax(joined, classifier.temperature).max(axis=1), np.zeros(len(unseen))
-    )
+    expected = classifier.familiarity.lowered(classifier.calibration.confidence(joined), np.zeros(len(unseen)))
     assert (answers["confidence"] >= expected - 1e-9).all()
     again = load(tmp_path / "model.joblib", classifier.save(tmp_path / "model.joblib")).predict(unseen)
     assert again.equals(answers)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import asdict
 from importlib.metadata import version as installed
 
 import pandas as pd
@@ -19,7 +20,7 @@ from orchestration_project.stores.files import publish_file, temporary_beside
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.model_versions import ModelVersion
 
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 """Goes up when the same labels would train another model."""
 
 LIBRARIES = ("joblib", "numpy", "scikit-learn", "scipy")
@@ -36,7 +37,9 @@ class Challenger(Contract):
     path: str = pa.Field(description="Artifact, below the home.")
     sha256: str = pa.Field(description="Digest of the artifact.")
     threshold: float = pa.Field(nullable=True, ge=0, le=1, description="Acceptance threshold; null: accepts nothing.")
-    temperature: float = pa.Field(gt=0, description="Calibration temperature.")
+    temperature: float = pa.Field(gt=0, description="Of the calibration.")
+    slope: float = pa.Field(gt=0, description="Of the calibration.")
+    intercept: float = pa.Field(description="Of the calibration.")
     labels: str = pa.Field(description="JSON list of the labels it can answer.")
     rules: str = pa.Field(description="JSON: how right each rule of the family is on the labels.")
     record: str = pa.Field(description="JSON of the record that a promotion puts in use.")
@@ -114,7 +117,7 @@ def train_challenger(family: str, labels: pd.DataFrame, home: Home, rules: Rules
     row = {
         **{name: getattr(record, name) for name in ("family", "version", "label_digest", "number", "path", "sha256")},
         "threshold": float("nan") if threshold is None else threshold,
-        "temperature": training.temperature,
+        **asdict(training.classifier.calibration),
         "labels": json.dumps(record.labels),
         "rules": json.dumps(measured),
         "record": record.to_json(),

@@ -7,10 +7,10 @@ import pandas as pd
 import pandera.pandas as pa
 
 from assets.models.figures import as_markdown, confusion_matrix, reliability_diagram
+from orchestration_project.core.calibration import reliability
 from orchestration_project.core.comparison import OVERALL, Difference, paired_bootstrap
 from orchestration_project.core.contracts import Contract, records
 from orchestration_project.core.errors import ArtifactRefused
-from orchestration_project.core.statistics import reliability
 from orchestration_project.model_output import Result
 from orchestration_project.performers.model import loaded
 from orchestration_project.performers.scoring import score

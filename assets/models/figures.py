@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from orchestration_project.core.statistics import Floats, ReliabilityBin
+from orchestration_project.core.calibration import ReliabilityBin
+from orchestration_project.core.statistics import Floats
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""How sure a model is, how right it is, and from which confidence on it may decide alone."""
+"""How right a model is, and from which confidence on it may decide alone."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -7,15 +7,11 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestration_project.core.errors import Refused
-
 CANDIDATE_THRESHOLDS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.97, 0.99)
 """Confidences from which answers may be accepted; fixed before any row is seen, so that testing each is honest."""
 
 ACCEPTANCE_LEVEL = 0.95
 """How certain it must be that a threshold keeps its stated error."""
-
-TEMPERATURE_RANGE = (0.01, 100.0)
 
 Floats = NDArray[np.floating[Any]]
 
@@ -36,81 +32,6 @@ class ClassificationScores(TypedDict):
     macro_f1: float
     n: int
     per_class: dict[str, LabelScores]
-
-
-def softmax(scores: Floats, temperature: float) -> Floats:
-    """Probabilities from a classifier's scores.
-
-    `scores` and the result are (n, k), one row per item and one column per label; each row of the result sums to 1. A
-    `temperature` above 1 makes it less sure, below 1 surer; the order of the labels stays. No rows give no rows.
-    """
-    scaled = scores / temperature
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
-
-
-def fit_temperature(scores: Floats, labels: NDArray[np.integer[Any]]) -> float:
-    """The temperature at which softmax says how often a classifier is right.
-
-    `scores` (n, k) come from rows the classifier was not trained on; `labels` (n,) are the columns of the true labels,
-    0 to k - 1. The answer minimises the log loss and lies in `TEMPERATURE_RANGE`; labels that every score separates
-    give its lower end. No rows raise Refused. Source: Guo et al., On Calibration of Modern Neural Networks, 2017.
-    """
-    from scipy.optimize import minimize_scalar
-    from scipy.special import logsumexp
-
-    if len(labels) == 0:
-        raise Refused("A temperature cannot be fitted to 0 scored rows. Give at least one row with its true label.")
-    true_scores = scores[np.arange(len(labels)), labels]
-
-    def log_loss(log_temperature: float) -> float:
-        temperature = np.exp(log_temperature)
-        return float(np.mean(logsumexp(scores / temperature, axis=1) - true_scores / temperature))
-
-    lowest, highest = np.log(TEMPERATURE_RANGE)
-    best: Any = minimize_scalar(log_loss, bounds=(lowest, highest), method="bounded", options={"xatol": 1e-4})
-    return float(np.exp(best.x))
-
-
-class ReliabilityBin(TypedDict):
-    """Rows whose confidence lies between two bounds: how sure they were on average, and how often right."""
-
-    lower: float
-    upper: float
-    n: int
-    confidence: float
-    accuracy: float
-
-
-def reliability(confidence: Floats, correct: NDArray[np.bool_], bins: int = 15) -> list[ReliabilityBin]:
-    """How sure and how right the rows of each bin are: the points of a reliability diagram.
-
-    `confidence` (n,) from 0 to 1, `correct` (n,); `bins` of equal width, of which those without a row are left out. So
-    are rows without a confidence (NaN). Source: Niculescu-Mizil and Caruana, Predicting Good Probabilities, 2005.
-    """
-    known = ~np.isnan(confidence)
-    confidence, correct = confidence[known], correct[known]
-    chosen = np.minimum((confidence * bins).astype(int), bins - 1)
-    found: list[ReliabilityBin] = []
-    for number in np.unique(chosen):
-        own = chosen == number
-        sure, right = float(confidence[own].mean()), float(correct[own].mean())
-        bounds: tuple[float, float] = (number / bins, (number + 1) / bins)
-        found.append(
-            {"lower": bounds[0], "upper": bounds[1], "n": int(own.sum()), "confidence": sure, "accuracy": right}
-        )
-    return found
-
-
-def expected_calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int = 15) -> float:
-    """How far confidence and accuracy lie apart, on average over the rows: 0 is perfect, 1 the worst.
-
-    `confidence` (n,) from 0 to 1, `correct` (n,); `bins` of equal width. Rows without a confidence (NaN) are left out;
-    when no row is left the answer is nan. Source: Naeini et al., Obtaining Well Calibrated Probabilities, 2015.
-    """
-    found = reliability(confidence, correct, bins)
-    rows = sum(own["n"] for own in found)
-    return sum(own["n"] * abs(own["confidence"] - own["accuracy"]) for own in found) / rows if rows else float("nan")
 
 
 def precision_lower_bound(right: int, asked: int, level: float = 0.95) -> float:

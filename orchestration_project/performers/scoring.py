@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from orchestration_project.core.statistics import Floats, classification_scores, expected_calibration_error
+from orchestration_project.core.calibration import expected_calibration_error
+from orchestration_project.core.statistics import Floats, classification_scores
 
 
 def score(answers: pd.DataFrame, truth: Iterable[str], threshold: float | None) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from orchestration_project.core.statistics import Floats, fit_temperature
+from orchestration_project.core.calibration import fit_temperature
+from orchestration_project.core.statistics import Floats
 from orchestration_project.performers.embeddings import embed
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from orchestration_project.core.calibration import Calibration, fit_calibration
 from orchestration_project.core.errors import ArtifactRefused, Refused
-from orchestration_project.core.statistics import Floats, fit_temperature, softmax
+from orchestration_project.core.statistics import Floats
 from orchestration_project.performers.embeddings import embed
 from orchestration_project.performers.evidence import Evidence
 from orchestration_project.performers.familiarity import (
@@ -41,7 +42,7 @@ class TextClassifier:
     """
 
     labels: tuple[str, ...]
-    temperature: float
+    calibration: Calibration
     pipeline: "Pipeline"
     familiarity: Familiarity
     second: SecondOpinion | None = None
@@ -104,7 +105,6 @@ class Training:
 
     classifier: TextClassifier
     out_of_fold: pd.DataFrame
-    temperature: float
 
 
 def train(
@@ -118,8 +118,8 @@ def train(
 ) -> Training:
     """Train a classifier on labelled texts, and calibrate it on texts that it had not seen.
 
-    `texts` and `labels` are (n,). Word and character TF-IDF, a linear support vector machine, and a temperature fitted
-    to the scores of stratified folds; with `embeddings` a second opinion besides. The same input and `seed` give the
+    `texts` and `labels` are (n,). Word and character TF-IDF, a linear support vector machine, and a calibration
+    fitted to the scores of stratified folds; with `embeddings` a second opinion besides. The same input and `seed` give the
     same model. `progress` is told how many of the fits are done. Fewer than two labels, a label with fewer than `folds`
     texts, and texts that are all blank raise Refused.
     """
@@ -145,11 +145,11 @@ def train(
         second = SecondOpinion.of(trained_on(vectors, labels.tolist()), scores, own, truth)
         scores = second.joined(scores, own)
     unfamiliar = np.sort(familiar)[: int(len(texts) * UNFAMILIAR_SHARE)]
-    temperature = fit_temperature(scores, truth)
-    classifier = TextClassifier(tuple(known.tolist()), temperature, pipeline, Familiarity(means, unfamiliar), second)
+    calibration = fit_calibration(scores, truth)
+    classifier = TextClassifier(tuple(known.tolist()), calibration, pipeline, Familiarity(means, unfamiliar), second)
     answers = _answers(classifier, scores, familiar)
     out_of_fold = answers.rename(columns={"label": "answer"}).drop(columns="runner_up")
-    return Training(classifier, out_of_fold.assign(label=labels), temperature)
+    return Training(classifier, out_of_fold.assign(label=labels))
 
 
 def load(path: Path, sha256: str) -> TextClassifier:
@@ -222,7 +222,7 @@ def _scored(pipeline: "Pipeline", means: "csr_matrix", texts: list[str]) -> tupl
 def _answers(classifier: TextClassifier, scores: Floats, familiar: Floats) -> pd.DataFrame:
     order = np.argsort(-scores, axis=1, kind="stable")
     names = np.array(classifier.labels)
-    confidence = softmax(scores, classifier.temperature).max(axis=1)
+    confidence = classifier.calibration.confidence(scores)
     return pd.DataFrame(
         {
             "label": pd.Series(names[order[:, 0]], dtype="str"),
