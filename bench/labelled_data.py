@@ -14,21 +14,27 @@ from orchestration_project.stores.labels import shipped
 LAST_DAY = "2015-02-21"
 """Of the airline messages: it is asked about, the four days before it are learnt."""
 
-RANDOM_SHARE = 0.2
-"""Of the rows of a random split, so many are asked about."""
+FOLDS = 5
+"""Of a random split: each is asked about, and the others learnt."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows to learn and rows to be asked about, each with `text` and `label`."""
+
+    learnt: pd.DataFrame
+    asked: pd.DataFrame
 
 
 @dataclass(frozen=True)
 class Task:
-    """Rows to learn and rows to be asked about, each with `text` and `label`. `is_alike`: they were drawn alike, so
-    that what was promised of one must hold for the other.
+    """What a model is measured by. Of several parts each has a model of its own, and what they answer is measured
+    together.
     """
 
     name: str
     split: str
-    learnt: pd.DataFrame
-    asked: pd.DataFrame
-    is_alike: bool
+    parts: tuple[Part, ...]
 
 
 def evaluation_data() -> Path:
@@ -48,19 +54,13 @@ def tasks() -> list[Task]:
     official = Task(
         "clinc150, in scope",
         "its own",
-        in_scope[in_scope["split"] == "train"],
-        in_scope[in_scope["split"] == "test"],
-        is_alike=False,
+        (Part(in_scope[in_scope["split"] == "train"], in_scope[in_scope["split"] == "test"]),),
     )
     return [
         *(_held_out(column) for column in ("sentiment", "issue")),
-        *(
-            task
-            for column in ("sentiment", "issue")
-            for task in (_by_time(column), _random(f"airline {column}", airline(column)))
-        ),
+        *(task for column in ("sentiment", "issue") for task in (_by_time(column), _in_folds(column))),
         official,
-        _random("clinc150, in scope", in_scope),
+        Task("clinc150, in scope", "random fifth", (_folds(in_scope)[0],)),
     ]
 
 
@@ -84,15 +84,19 @@ def airline(column: str) -> pd.DataFrame:
 def _held_out(column: str) -> Task:
     rows = shipped(require_family(column))
     held = rows["message_id"].map(is_holdout).to_numpy(dtype="bool")
-    return Task(f"shipped {column}", "by hash of the id", rows[~held], rows[held], is_alike=True)
+    return Task(f"shipped {column}", "by hash of the id", (Part(rows[~held], rows[held]),))
 
 
 def _by_time(column: str) -> Task:
     rows = airline(column)
     is_late = rows["received_at"].str[:10] == LAST_DAY
-    return Task(f"airline {column}", "last day", rows[~is_late], rows[is_late], is_alike=False)
+    return Task(f"airline {column}", "last day", (Part(rows[~is_late], rows[is_late]),))
 
 
-def _random(name: str, rows: pd.DataFrame) -> Task:
-    asked = np.random.default_rng(0).random(len(rows)) < RANDOM_SHARE
-    return Task(name, "random", rows[~asked], rows[asked], is_alike=True)
+def _in_folds(column: str) -> Task:
+    return Task(f"airline {column}", "random folds", _folds(airline(column)))
+
+
+def _folds(rows: pd.DataFrame) -> tuple[Part, ...]:
+    fold = np.random.default_rng(0).integers(FOLDS, size=len(rows))
+    return tuple(Part(rows[fold != number], rows[fold == number]) for number in range(FOLDS))

@@ -9,6 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,10 +22,10 @@ from assets.feedback import lexicon
 from assets.feedback.issue import RULES
 from assets.models.figures import as_png, reliability_diagram
 from bench.airline_alerts import airline_alerts
-from bench.labelled_data import Task, evaluation_data, out_of_scope, tasks
-from orchestration_project.core.calibration import reliability
+from bench.labelled_data import Part, Task, evaluation_data, out_of_scope, tasks
+from orchestration_project.core.calibration import expected_calibration_error, reliability
 from orchestration_project.core.settings import PROJECT, Settings
-from orchestration_project.core.statistics import acceptance_threshold
+from orchestration_project.core.statistics import Floats, acceptance_threshold
 from orchestration_project.performers.familiarity import familiarity
 from orchestration_project.performers.scoring import acceptable, score
 from orchestration_project.performers.text_classifier import TextClassifier, train
@@ -41,25 +42,48 @@ def main(words_only: bool) -> None:
     rows: list[Row] = []
     tables: dict[str, list[Row]] = {"models": rows}
     for task in tasks():
-        print(f"{task.name}, {task.split}: {len(task.learnt):,} learnt, {len(task.asked):,} asked", flush=True)
-        words, threshold = trained(task, embeddings=False)
-        answers = words.predict(task.asked["text"])
+        print(f"{task.name}, {task.split}", flush=True)
+        words = [learnt(part, embeddings=False) for part in task.parts]
         rows += baselines(task)
-        rows.append(measured(task, "model", answers, threshold))
-        draw(task, answers)
+        rows.append(measured(task, "model", words))
+        draw(task, words)
         if not words_only:
-            both, its_threshold = trained(task, embeddings=True)
-            rows.append(measured(task, "model with embeddings", both.predict(task.asked["text"]), its_threshold))
-            tables.setdefault("ways", []).append(ways(task, both, answers, threshold))
+            both = [learnt(part, embeddings=True) for part in task.parts]
+            rows.append(measured(task, "model with embeddings", both))
+            tables.setdefault("ways", []).append(ways(task, words, both))
         if task.name.startswith("clinc150") and task.split == "its own":
-            strange = out_of_scope()
-            tables["unknown kinds"] = unknown_kinds(words, task, strange, threshold)
-            tables["unknown kind scores"] = score_candidates(words, task, strange)
+            tables["unknown kinds"] = unknown_kinds(words[0], out_of_scope())
+            tables["unknown kind scores"] = score_candidates(words[0], out_of_scope())
     tables["alerts"] = [alerts()]
     document = DOCUMENT.read_text(encoding="utf-8")
     for name, found in tables.items():
         document = written(document, name, found)
     DOCUMENT.write_text(document, encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """A model that learnt the rows of a part, its acceptance threshold, and its answers to the rows asked about, each
+    with its `truth` and whether it is `accepted`.
+    """
+
+    part: Part
+    classifier: TextClassifier
+    threshold: float | None
+    answers: pd.DataFrame
+
+
+def learnt(part: Part, *, embeddings: bool) -> Learnt:
+    """Train on a part and ask."""
+    started = time.perf_counter()
+    training = train(part.learnt["text"], part.learnt["label"], embeddings=embeddings)
+    print(f"  learnt {len(part.learnt):,} rows in {time.perf_counter() - started:.0f} s", flush=True)
+    own = training.out_of_fold
+    threshold = acceptance_threshold(acceptable(own), (own["label"] == own["answer"]).to_numpy(), TARGET_ERROR)
+    answers = training.classifier.predict(part.asked["text"])
+    answers["truth"] = part.asked["label"].to_list()
+    answers["accepted"] = acceptable(answers) >= (np.inf if threshold is None else threshold)
+    return Learnt(part, training.classifier, threshold, answers)
 
 
 def alerts() -> Row:
@@ -71,24 +95,18 @@ def alerts() -> Row:
     return {**counts, "precision": found.precision, "recall": found.recall}
 
 
-def trained(task: Task, *, embeddings: bool) -> tuple[TextClassifier, float | None]:
-    """A model that learnt the task's rows, and its acceptance threshold."""
-    started = time.perf_counter()
-    training = train(task.learnt["text"], task.learnt["label"], embeddings=embeddings)
-    print(f"  trained in {time.perf_counter() - started:.0f} s", flush=True)
-    own = training.out_of_fold
-    right = (own["label"] == own["answer"]).to_numpy()
-    return training.classifier, acceptance_threshold(acceptable(own), right, TARGET_ERROR)
-
-
-def ways(task: Task, both: TextClassifier, first: pd.DataFrame, threshold: float | None) -> Row:
+def ways(task: Task, words: Sequence[Learnt], both: Sequence[Learnt]) -> Row:
     """The accuracy of each way to use embeddings on one task."""
-    texts, labels = task.asked["text"].tolist(), np.array(both.labels)
-    second: Any = both.second
-    alone = labels[second.scores(texts).argmax(axis=1)]
-    averaged = both.predict(texts)["label"].to_numpy()
-    is_sure = acceptable(first) >= (np.inf if threshold is None else threshold)
-    truth, words = task.asked["label"].to_numpy(), first["label"].to_numpy()
+    right = pd.concat([_right_by_way(*pair) for pair in zip(words, both, strict=True)])
+    return {"data": task.name, "split": task.split, **{str(way): float(share) for way, share in right.mean().items()}}
+
+
+def _right_by_way(first: Learnt, both: Learnt) -> pd.DataFrame:
+    second: Any = both.classifier.second
+    scores = second.scores(both.part.asked["text"].tolist())
+    alone = np.array(both.classifier.labels)[scores.argmax(axis=1)]
+    averaged, words = both.answers["label"].to_numpy(), first.answers["label"].to_numpy()
+    is_sure = first.answers["accepted"].to_numpy()
     answers = {
         "words alone": words,
         "embeddings alone": alone,
@@ -96,48 +114,61 @@ def ways(task: Task, both: TextClassifier, first: pd.DataFrame, threshold: float
         "averaged where words are unsure": np.where(is_sure, words, averaged),
         "averaged (in use)": averaged,
     }
-    shares = {name: float((found == truth).mean()) for name, found in answers.items()}
-    return {"data": task.name, "split": task.split, **shares}
+    truth = both.answers["truth"].to_numpy()
+    return pd.DataFrame({way: found == truth for way, found in answers.items()})
 
 
-def measured(task: Task, who: str, answers: pd.DataFrame, threshold: float | None) -> Row:
+def measured(task: Task, who: str, models: Sequence[Learnt]) -> Row:
     """One line of the table of models."""
-    found = score(answers, task.asked["label"], threshold)
+    answers = pd.concat([model.answers for model in models])
+    accepted = answers[answers["accepted"]]
+    thresholds = sorted({model.threshold for model in models if model.threshold})
     return {
-        "data": task.name,
-        "split": task.split,
-        "who decides": who,
-        "accuracy": found["accuracy"],
-        "macro-F1": found["macro_f1"],
-        "ECE": found["ece"],
-        "threshold": threshold,
-        "accepted": found["accepted_share"] if threshold else None,
-        "error of accepted": found["accepted_error"],
-        "n": found["n"],
+        **_scored(task, who, answers),
+        "threshold": ", ".join(f"{threshold:g}" for threshold in thresholds) or "none",
+        "accepted": len(accepted) / len(answers),
+        "error of accepted": float((accepted["label"] != accepted["truth"]).mean()),
+        "n": len(answers),
     }
+
+
+def _scored(task: Task, who: str, answers: pd.DataFrame) -> dict[str, Any]:
+    found = score(answers, answers["truth"], None)
+    scores = {"accuracy": found["accuracy"], "macro-F1": found["macro_f1"], "ECE": found["ece"]}
+    by_chance = _calibration_error_by_chance(answers["confidence"].to_numpy())
+    return {"data": task.name, "split": task.split, "who decides": who, **scores, "ECE by chance": by_chance}
+
+
+def _calibration_error_by_chance(confidence: Floats) -> float:
+    """The mean ECE of answers that are right exactly as often as their confidence says, as so few rows show it."""
+    random = np.random.default_rng(0)
+    drawn = [expected_calibration_error(confidence, random.random(len(confidence)) < confidence) for _ in range(50)]
+    return float(np.mean(drawn))
 
 
 def baselines(task: Task) -> list[Row]:
     """What the model is held against: the most frequent label, VADER's word list, the keyword rules."""
-    texts = task.asked[["text"]].reset_index(drop=True)
-    unsure = {"confidence": np.full(len(texts), np.nan)}
-    most = task.learnt["label"].mode()[0]
-    found = [("most frequent label", pd.DataFrame({"label": most, **unsure}))]
+    asked = pd.concat([part.asked for part in task.parts], ignore_index=True)
+    most = pd.Series([part.learnt["label"].mode()[0] for part in task.parts for _ in range(len(part.asked))])
+    found = {"most frequent label": most}
     if "sentiment" in task.name:
-        found.append(("VADER", lexicon.answer(texts)))
+        found["VADER"] = lexicon.answer(asked)["label"]
     if task.name == "shipped issue":
-        label = RULES.read().apply(texts)["label"].fillna(most)
-        found.append(("keyword rules, else the most frequent", pd.DataFrame({"label": label, **unsure})))
-    return [measured(task, who, answers, None) for who, answers in found]
+        found["keyword rules, else the most frequent"] = RULES.read().apply(asked)["label"].fillna(most)
+    unsure = {"threshold": None, "accepted": None, "error of accepted": None, "n": len(asked)}
+    return [
+        _scored(task, who, pd.DataFrame({"label": labels, "confidence": np.nan, "truth": asked["label"]})) | unsure
+        for who, labels in found.items()
+    ]
 
 
-def unknown_kinds(classifier: TextClassifier, task: Task, strange: pd.Series, threshold: float | None) -> list[Row]:
+def unknown_kinds(model: Learnt, strange: pd.Series) -> list[Row]:
     """What becomes of queries in scope and out of it, with and without the lowered confidence."""
-    limit = np.inf if threshold is None else threshold
+    limit = np.inf if model.threshold is None else model.threshold
     rows: list[Row] = []
-    for name, texts in (("in scope", task.asked["text"]), ("out of scope", strange)):
-        answers = classifier.predict(texts)
-        plain = _plain_confidence(classifier, list(texts))
+    for name, texts in (("in scope", model.part.asked["text"]), ("out of scope", strange)):
+        answers = model.classifier.predict(texts)
+        plain = model.classifier.calibration.confidence(model.classifier.pipeline.decision_function(list(texts)))
         rows.append(
             {
                 "queries": name,
@@ -151,10 +182,11 @@ def unknown_kinds(classifier: TextClassifier, task: Task, strange: pd.Series, th
     return rows
 
 
-def score_candidates(classifier: TextClassifier, task: Task, strange: pd.Series) -> list[Row]:
+def score_candidates(model: Learnt, strange: pd.Series) -> list[Row]:
     """How well each candidate score tells queries in scope from those out of it: the area under the ROC curve."""
-    scores = [_candidates(classifier, list(texts)) for texts in (task.asked["text"], strange)]
-    is_known = np.r_[np.ones(len(task.asked)), np.zeros(len(strange))]
+    asked = model.part.asked["text"]
+    scores = [_candidates(model.classifier, list(texts)) for texts in (asked, strange)]
+    is_known = np.r_[np.ones(len(asked)), np.zeros(len(strange))]
     return [
         {"score": name, "area under the curve": float(roc_auc_score(is_known, np.r_[scores[0][name], scores[1][name]]))}
         for name in scores[0]
@@ -177,18 +209,14 @@ def _candidates(classifier: TextClassifier, texts: list[str]) -> dict[str, Any]:
     }
 
 
-def _plain_confidence(classifier: TextClassifier, texts: list[str]) -> Any:
-    return classifier.calibration.confidence(classifier.pipeline.decision_function(texts))
-
-
-def draw(task: Task, answers: pd.DataFrame) -> None:
+def draw(task: Task, models: Sequence[Learnt]) -> None:
     """The reliability diagram of a task."""
+    answers = pd.concat([model.answers for model in models])
     confidence = answers["confidence"].to_numpy()
-    right = answers["label"].to_numpy() == task.asked["label"].to_numpy()
-    found = score(answers, task.asked["label"], None)
+    bins = reliability(confidence, (answers["label"] == answers["truth"]).to_numpy())
+    error = score(answers, answers["truth"], None)["ece"]
     name = re.sub(r"[^a-z0-9]+", "-", f"{task.name} {task.split}".lower())
-    picture = as_png(reliability_diagram(reliability(confidence, right), found["ece"], confidence))
-    (IMAGES / f"reliability-{name}.png").write_bytes(picture)
+    (IMAGES / f"reliability-{name}.png").write_bytes(as_png(reliability_diagram(bins, error, confidence)))
 
 
 def written(document: str, name: str, rows: Sequence[Row]) -> str:
