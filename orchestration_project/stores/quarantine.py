@@ -25,7 +25,7 @@ def replace_refused(
     table = QUARANTINE.c
     earlier = sa.update(QUARANTINE).where(table.asset == asset, table.partition == partition, table.state == "open")
     connection.execute(earlier.values(state="superseded"))
-    shared = {"asset": asset, "partition": partition, "run_id": run_id, "path": path}
+    shared = {"asset": asset, "partition": partition, "run_id": run_id, "path": path, "contract": ""}
     shared |= {"state": "open", "refused_at": now()}
     if rows:
         connection.execute(sa.insert(QUARANTINE), [{**shared, **vars(row)} for row in rows])

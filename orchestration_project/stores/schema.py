@@ -111,8 +111,14 @@ QUARANTINE = sa.Table(
     sa.Column("path", sa.String, nullable=False),  # Parquet file that keeps the raw rows
     sa.Column("position", sa.Integer, nullable=False),  # of the row in that file, from 0
     sa.Column("reason", sa.String, nullable=False),
-    sa.Column("state", sa.String, nullable=False),  # open, superseded
+    sa.Column("state", sa.String, nullable=False),  # open, superseded, replayed, discarded
     sa.Column("refused_at", _MOMENT, nullable=False),
+    sa.Column("contract", sa.String, nullable=False),  # digest of the contract that refused it
+    sa.Column("file", sa.String),  # that it came in with, as the sender named it; null: it was computed
+    sa.Column("file_sha256", sa.String),
+    sa.Column("line", sa.Integer),  # of that file
+    sa.Column("correction", sa.JSON),  # column → value that somebody set right; null: nobody did
+    sa.Column("successor", sa.String),  # batch that it was replayed in
 )
 
 LABEL_IMPORTS = sa.Table(
