@@ -19,7 +19,8 @@ from live_project import SMALL_WORKFLOW, Project, wait_until
 
 from orchestration_project.dispatch.lost_runs import end_lost_runs
 from orchestration_project.governance import audit
-from orchestration_project.stores import batches, outbox
+from orchestration_project.stores import batches, outbox, run_requests
+from orchestration_project.stores.run_requests import SILENT_BEATS
 from orchestration_project.stores.schema import ARRIVALS, CLAIMS, QUARANTINE, RUN_REQUESTS
 
 ASSETS = ("note", "mood", "complaint")
@@ -66,6 +67,11 @@ class Killed(Project):
     def is_running(self) -> bool:
         """Whether a process that was started lives."""
         return any(process.poll() is None for process in self.processes)
+
+    def is_silent(self) -> bool:
+        """Whether a run that began has not been heard of for so long that it counts as dead."""
+        with self.home.ledger.read() as connection:
+            return bool(run_requests.silent(connection, SILENT_BEATS * self.home.settings.heartbeat_seconds))
 
     def batch(self, name: str) -> str | None:
         with self.home.ledger.read() as connection:
@@ -169,11 +175,12 @@ def killed_job(project: Killed, point: str, name: str) -> None:
 
 
 def killed_command_and_job(project: Killed, point: str, name: str) -> None:
-    """A power cut in the middle of the work, and the next `send` does it."""
+    """A power cut in the middle of the work, and the next `send` does it, once the run counts as dead."""
     project.arm(point, "everything")
     project.start("orchestration_project.cli.main", "send", str(project.file(name)))
     wait_until(project.is_killed, f"the job killed at '{point}'")
     project.kill()
+    wait_until(project.is_silent, "the killed run to count as dead")
     project.orchestrate("send", f"after {name}")
 
 
