@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from orchestration_project.core.errors import NoArrivals
-from orchestration_project.stores import batches, halts, quarantine, run_requests
+from orchestration_project.stores import batches, claims, halts, quarantine, run_requests
 from orchestration_project.stores.batches import STATES, Batch
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.quarantine import RefusedRow
@@ -169,12 +169,12 @@ def test_new_key_with_nothing_waiting_is_refused_and_makes_no_batch(any_home: Ho
 
 def claim(home: Home, batch: str, *ids: str) -> set[str]:
     with home.ledger.write() as connection:
-        return set(batches.claim_messages(connection, batch, list(ids), asset="feedback").held)
+        return set(claims.claim_messages(connection, batch, list(ids), asset="feedback").held)
 
 
 def holder(home: Home, message_id: str) -> str | None:
     with home.ledger.read() as connection:
-        return batches.batch_of(connection, message_id)
+        return claims.batch_of(connection, message_id)
 
 
 def test_message_belongs_to_the_batch_that_claimed_it_first_and_a_second_run_keeps_it(any_home: Home) -> None:
@@ -204,7 +204,7 @@ def put(
         batches.set_state(connection, batch, state)
         batches.set_duplicates(connection, batch, duplicates)
         refused = [RefusedRow(f"{batch}-{number}", number, "bad") for number in range(quarantined)]
-        batches.claim_messages(connection, batch, [row.message_id or "" for row in refused], asset="feedback")
+        claims.claim_messages(connection, batch, [row.message_id or "" for row in refused], asset="feedback")
         named = {"asset": "feedback", "partition": batch, "run_id": "run"}
         quarantine.replace_refused(connection, **named, path="p", rows=refused)
         if halted:

@@ -16,7 +16,7 @@ from orchestration_project.governance import audit
 from orchestration_project.model_output import publication
 from orchestration_project.model_output.gate import judge
 from orchestration_project.model_output.publication import Outcome
-from orchestration_project.stores import batches, halts, manifest, outbox, quarantine
+from orchestration_project.stores import claims, halts, manifest, outbox, quarantine
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.outbox import Notice
 from orchestration_project.stores.schema import AUDIT, HALTS, MANIFEST, OUTBOX, QUARANTINE
@@ -189,8 +189,10 @@ def test_a_passing_run_closes_the_halt_of_its_own_asset_and_batch_only(home: Hom
 
 
 def test_refused_rows_are_kept_as_they_came_with_unparsable_lines_last(home: Home):
-    broken = pd.DataFrame({"message_id": ["u1"], "error": ["no JSON"], "raw": ['{"x'], "line": [7]})
-    publish(home, stars=[1, 0, 2, -1], unparsable=broken)
+    place = {"file": "notes.jsonl", "file_sha256": "5ha", "line": [7]}
+    broken = pd.DataFrame({"message_id": ["u1"], "error": ["no JSON"], "raw": ['{"x'], **place})
+    origin = pd.DataFrame({"file": "notes.jsonl", "file_sha256": "5ha", "line": [2, 3, 4, 5]})
+    publish(home, stars=[1, 0, 2, -1], unparsable=broken, origin=origin, contract="c0n7r4c7")
     with home.ledger.read() as connection:
         kept = connection.execute(sa.select(QUARANTINE).order_by(QUARANTINE.c.position)).mappings().all()
     assert [(row["message_id"], row["position"], row["reason"]) for row in kept] == [
@@ -198,6 +200,10 @@ def test_refused_rows_are_kept_as_they_came_with_unparsable_lines_last(home: Hom
         ("m3", 1, "stars_greater_than_or_equal_to"),
         ("u1", 2, "unparsable: no JSON"),
     ]
+    assert [(row["file"], row["file_sha256"], row["line"]) for row in kept] == [
+        ("notes.jsonl", "5ha", line) for line in (3, 5, 7)
+    ]
+    assert {row["contract"] for row in kept} == {"c0n7r4c7"}
     rows = pd.read_parquet(home.warehouse.quarantine / kept[0]["path"])
     assert rows["stars"].tolist()[:2] == ["'0'", "'-1'"]
     assert rows["raw"].tolist()[2:] == ['{"x']
@@ -211,7 +217,7 @@ def test_a_later_run_supersedes_what_an_earlier_one_refused(home: Home):
         assert quarantine.refused_messages(connection) == {}
     publish(home, replaces=2, stars=[0, 1])
     with home.ledger.write() as connection:
-        batches.claim_messages(connection, "b1", ["m0", "m1"], asset="note")
+        claims.claim_messages(connection, "b1", ["m0", "m1"], asset="note")
     with home.ledger.read() as connection:
         assert quarantine.refused_messages(connection) == {"b1": 1}
 

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestration_project.stores import batches, quarantine
+from orchestration_project.stores import claims, quarantine
 from orchestration_project.stores.ledger import Ledger
 from orchestration_project.stores.quarantine import RefusedRow
 from orchestration_project.stores.schema import QUARANTINE
@@ -17,7 +17,7 @@ def refuse(
 ) -> None:
     rows = [RefusedRow(message_id, position, "text_not_blank") for position, message_id in enumerate(ids)]
     with ledger.write() as connection:
-        batches.claim_messages(connection, partition, {m for m in ids if m}, asset="taking in")
+        claims.claim_messages(connection, partition, {m for m in ids if m}, asset="taking in")
         quarantine.replace_refused(
             connection, asset=asset, partition=partition, run_id=run_id, path=f"{run_id}.parquet", rows=rows
         )

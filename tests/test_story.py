@@ -11,7 +11,7 @@ from shop_workflow import mood_asset, order, parcel, run, send
 from orchestration_project.core.errors import UnknownName
 from orchestration_project.model_output import BATCHES
 from orchestration_project.performers.scripted import same_answer
-from orchestration_project.stores import batches, manifest, outbox, quarantine
+from orchestration_project.stores import claims, manifest, outbox, quarantine
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.outbox import Notice
 from orchestration_project.stores.quarantine import RefusedRow
@@ -23,7 +23,7 @@ DECISION |= {"version": "v1", "reason": "loud"}
 
 def claim(home: Home, *ids: str, batch: str = "b1") -> None:
     with home.ledger.write() as connection:
-        batches.claim_messages(connection, batch, list(ids), asset="feedback")
+        claims.claim_messages(connection, batch, list(ids), asset="feedback")
 
 
 def publish(home: Home, asset: str, *rows: dict[str, Any], batch: str = "b1", **inputs: int) -> None:

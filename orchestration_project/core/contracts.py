@@ -8,6 +8,8 @@ Two kinds of breach are kept apart. **Drift** (an unknown, missing or retyped co
 concerns the whole frame. A **refusal** concerns one row, and names the rule.
 """
 
+import hashlib
+import json
 import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any, cast
@@ -89,6 +91,13 @@ def rules(contract: type[Contract]) -> list[Rule]:
         found.append(Rule(_TOGETHER, None, f"{', '.join(schema.unique)} together occur once"))
     found += [Rule(_rule_name(None, check), None, _meaning(check)) for check in schema.checks or ()]
     return found
+
+
+def version_of(contract: type[Contract]) -> str:
+    """Digest of what the contract demands: columns, types, rules and their meaning; 12 hexadecimal digits."""
+    demands = [(name, str(column.dtype), column.nullable, column.unique) for name, column in columns(contract).items()]
+    content = json.dumps([contract.__name__, demands, [[rule.name, rule.meaning] for rule in rules(contract)]])
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 def arrow_schema(contract: type[Contract]) -> pyarrow.Schema:

@@ -16,7 +16,7 @@ from orchestration_project.core.errors import Conflict
 from orchestration_project.governance import audit
 from orchestration_project.model_output.gate import Judgement
 from orchestration_project.model_output.inputs import refuse_halted
-from orchestration_project.stores import batches, halts, manifest, outbox, quarantine
+from orchestration_project.stores import batches, claims, halts, manifest, outbox, quarantine
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.outbox import Notice
 from orchestration_project.stores.quarantine import RefusedRow
@@ -28,7 +28,8 @@ class Outcome:
     """A step's result before it is published. `raw` has one row for each row that was checked, as it came in;
     `unparsable` are lines of the batch's files that could not be read as rows; `claimed` is how many messages the batch
     held when they were claimed (None: none were); `message_ids` the ids of the rows where the rows themselves may lack
-    them.
+    them; `origin` the file, file_sha256 and line of each, where they came in with one; `contract` is the version of what
+    they were held to.
     """
 
     asset: str
@@ -42,6 +43,8 @@ class Outcome:
     claimed: int | None
     facts: Mapping[str, Any]
     message_ids: pd.Series | None = None
+    origin: pd.DataFrame | None = None
+    contract: str = ""
 
 
 def publish(
@@ -108,7 +111,7 @@ def halt(home: Home, outcome: Outcome, reason: str, *, replaces: int, inputs: Ma
 
 def _require_claims(connection: sa.Connection, outcome: Outcome) -> None:
     """Raise Conflict when another batch took messages over since this one claimed them."""
-    if outcome.claimed not in (None, batches.number_claimed(connection, outcome.partition)):
+    if outcome.claimed not in (None, claims.number_claimed(connection, outcome.partition)):
         raise Conflict(f"Messages of {outcome.partition} were sent again and taken over by another batch meanwhile.")
 
 
@@ -119,19 +122,28 @@ def _keep_refused(home: Home, outcome: Outcome) -> tuple[StoredFile | None, list
     kept = _as_texts(outcome.raw.iloc[positions])
     reasons = _reasons(checked)
     ids = checked.frame.get("message_id") if outcome.message_ids is None else outcome.message_ids
+    origin = [{}] * len(positions) if outcome.origin is None else _places(outcome.origin.iloc[positions])
     rows = [
-        RefusedRow(_message_id(ids, position), number, reasons[position]) for number, position in enumerate(positions)
+        RefusedRow(_message_id(ids, position), number, reasons[position], **place)
+        for number, (position, place) in enumerate(zip(positions, origin, strict=True))
     ]
     broken = outcome.unparsable
     if len(broken):
         rows += [
-            RefusedRow(message_id, len(positions) + number, f"unparsable: {error}")
-            for number, (message_id, error) in enumerate(zip(broken["message_id"], broken["error"], strict=True))
+            RefusedRow(message_id, len(positions) + number, f"unparsable: {error}", **place)
+            for number, (message_id, error, place) in enumerate(
+                zip(broken["message_id"], broken["error"], _places(broken), strict=True)
+            )
         ]
         kept = pd.concat([kept, _as_texts(broken)], ignore_index=True)
     if not rows:
         return None, []
     return home.warehouse.write_quarantine(outcome.asset, outcome.partition, outcome.run_id, kept), rows
+
+
+def _places(origin: pd.DataFrame) -> list[dict[str, Any]]:
+    """Where each row came in: file, file_sha256, line."""
+    return records(origin[["file", "file_sha256", "line"]])
 
 
 def _as_texts(rows: pd.DataFrame) -> pd.DataFrame:
@@ -152,6 +164,7 @@ def _record_refused(
         run_id=outcome.run_id,
         path=file.path if file else "",
         rows=rows,
+        contract=outcome.contract,
     )
     if outcome.takes_arrivals:
         batches.set_duplicates(connection, outcome.partition, outcome.duplicates)

@@ -12,7 +12,7 @@ import dagster as dg
 import pandas as pd
 import sqlalchemy as sa
 
-from orchestration_project.core.contracts import Contract, arrow_schema, check, empty_frame, records
+from orchestration_project.core.contracts import Contract, arrow_schema, check, empty_frame, records, version_of
 from orchestration_project.core.errors import ArtifactRefused, Conflict, Refused
 from orchestration_project.core.settings import dagster_home
 from orchestration_project.model_output import publication
@@ -21,10 +21,11 @@ from orchestration_project.model_output.inputs import Inputs, Run, Signature, lo
 from orchestration_project.model_output.publication import Outcome
 from orchestration_project.performers.cascade import Cascade, Decisions
 from orchestration_project.performers.decision import answering
-from orchestration_project.stores import batches, manifest, outbox
+from orchestration_project.stores import claims, manifest, outbox
 from orchestration_project.stores.arrivals import Arrivals, keyed_id
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.outbox import Notice
+from orchestration_project.stores.quarantine import left_with_file
 
 Record = Callable[[sa.Connection, Sequence[Mapping[str, Any]]], None]
 """What else is written in the transaction that publishes an asset's rows."""
@@ -66,13 +67,14 @@ Function = Callable[..., pd.DataFrame | Result]
 
 @dataclass
 class Computed:
-    """What a step's function gave, and what it cost. `raw` has a row for each of `frame`, as it came in; `message_ids`
-    the ids under which arrivals were claimed, of which the batch holds `claimed`.
+    """What a step's function gave, and what it cost. `raw` has a row for each of `frame`, as it came in, `origin` its
+    file and line; `message_ids` the ids under which arrivals were claimed, of which the batch holds `claimed`.
     """
 
     frame: pd.DataFrame
     raw: pd.DataFrame
     message_ids: pd.Series | None = None
+    origin: pd.DataFrame | None = None
     unparsable: pd.DataFrame = field(default_factory=pd.DataFrame)
     duplicates: int = 0
     claimed: int | None = None
@@ -137,6 +139,8 @@ def _attempt(step: Step, context: dg.AssetExecutionContext, home: Home, partitio
         computed.claimed,
         computed.facts,
         computed.message_ids,
+        computed.origin,
+        version_of(step.contract),
     )
     replaces = before.version if before else 0
     if judgement.halt:
@@ -216,26 +220,31 @@ def _refuse_mistakes(step: Step, frame: object, arrivals: Arrivals | None) -> No
 def _without_duplicates(asset: str, home: Home, partition: str, arrivals: Arrivals, frame: pd.DataFrame) -> Computed:
     """Claim the messages of a batch.
 
-    Rows that repeat one of this batch, or belong to another, are dropped and counted. One without an id, which the gate
-    will refuse, is claimed under an id made from its file and line, as an unparsable line is.
+    Rows that repeat one of this batch, or belong to another, are dropped and counted; those that left it, replayed or
+    discarded, are dropped. One without an id, which the gate will refuse, is claimed under an id made from its file and
+    line, as an unparsable line is.
     """
     if "message_id" not in frame:
-        return Computed(frame, arrivals.rows, unparsable=arrivals.unparsable)
+        return Computed(frame, arrivals.rows, origin=arrivals.origin, unparsable=arrivals.unparsable)
     ids = frame["message_id"].astype("str")
     nameless = arrivals.origin[ids.isna()]
     places = zip(nameless["file_sha256"], nameless["line"], strict=True)
     made = [keyed_id(arrivals.secret, [digest, int(line)]) for digest, line in places]
     ids = ids.fillna(pd.Series(made, nameless.index, dtype="str"))
     with home.ledger.write() as connection:
-        claim = batches.claim_messages(connection, partition, [*ids, *arrivals.unparsable["message_id"]], asset=asset)
+        left = left_with_file(connection, partition)
+        wanted = {*ids, *arrivals.unparsable["message_id"]} - left
+        claim = claims.claim_messages(connection, partition, wanted, asset=asset)
     keep = (ids.isin(claim.held) & ~ids.duplicated()).to_numpy()
     own = arrivals.unparsable["message_id"].isin(claim.held).to_numpy()
+    gone = len(left.intersection([*ids, *arrivals.unparsable["message_id"]]))
     return Computed(
         frame[keep],
         arrivals.rows[keep],
         message_ids=ids[keep],
+        origin=arrivals.origin[keep],
         unparsable=arrivals.unparsable[own],
-        duplicates=int((~keep).sum() + (~own).sum()),
+        duplicates=int((~keep).sum() + (~own).sum()) - gone,
         facts={"took_over": claim.replaced} if claim.replaced else {},
         claimed=len(claim.held),
     )

@@ -3,10 +3,8 @@
 A batch is a key of the dynamic partition `batch` and a row of the ledger.
 """
 
-from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 from uuid import uuid4
 
 import sqlalchemy as sa
@@ -15,9 +13,9 @@ from orchestration_project.core.errors import NoArrivals
 from orchestration_project.stores import run_requests
 from orchestration_project.stores.halts import close_halts, open_halts
 from orchestration_project.stores.home import Home
-from orchestration_project.stores.ledger import insert_new, now
-from orchestration_project.stores.quarantine import refused_messages
-from orchestration_project.stores.schema import ARRIVALS, BATCHES, CLAIMS, HALTS, MANIFEST, QUARANTINE
+from orchestration_project.stores.ledger import now
+from orchestration_project.stores.quarantine import gone_messages, refused_messages
+from orchestration_project.stores.schema import ARRIVALS, BATCHES
 
 STATES = ("waiting", "working", "done", "pending", "quarantined", "duplicates", "halted", "set_aside", "discarded")
 """Where a message can be; each is in exactly one."""
@@ -106,51 +104,30 @@ def resume_refused(connection: sa.Connection, cause: str) -> list[str]:
     return resumed
 
 
+def end_if_empty(connection: sa.Connection, batch: str, *, asset: str, because_of: str) -> None:
+    """Where all rows of a batch are duplicates or were replayed or discarded, nothing is left to wait for: the asset's
+    halt on it closes, and it is done.
+    """
+    found, gone = get(connection, batch), gone_messages(connection).get(batch, {})
+    if found is not None and found.rows == found.duplicates + sum(gone.values()):
+        close_halts(connection, asset=asset, partition=batch, closed_by=because_of)
+        set_state(connection, batch, "done")
+
+
 def set_duplicates(connection: sa.Connection, batch: str, duplicates: int) -> None:
     """Record how many rows of a batch repeat a message that is already known."""
     connection.execute(sa.update(BATCHES).where(BATCHES.c.batch == batch).values(duplicates=duplicates))
 
 
-@dataclass(frozen=True)
-class Claim:
-    """What a batch holds after it claimed messages: all their ids, and how many it took over from which batch."""
-
-    held: frozenset[str]
-    replaced: dict[str, int]
-
-
-def claim_messages(connection: sa.Connection, batch: str, message_ids: Collection[str], *, asset: str) -> Claim:
-    """Claim message ids for a batch, in addition to those it holds from an earlier run.
-
-    Another batch keeps what it holds, but for messages of which `asset`, which takes messages in, could publish
-    nothing: one that it refused, or whose batch it halts, gives way to its corrected self, and is a duplicate in its
-    old batch from then on.
-    """
-    insert_new(connection, CLAIMS, [{"message_id": message_id, "batch": batch} for message_id in message_ids])
-    replaced = _take_over(connection, batch, set(message_ids), asset)
-    held = connection.execute(sa.select(CLAIMS.c.message_id).where(CLAIMS.c.batch == batch)).scalars()
-    return Claim(frozenset(held), replaced)
-
-
-def number_claimed(connection: sa.Connection, batch: str) -> int:
-    """How many messages a batch holds; it grows by claiming, and shrinks when another batch takes some over."""
-    return connection.execute(sa.select(sa.func.count()).where(CLAIMS.c.batch == batch)).scalar_one()
-
-
-def batch_of(connection: sa.Connection, message_id: str) -> str | None:
-    """The batch that holds a message; None when the message is unknown."""
-    return connection.execute(sa.select(CLAIMS.c.batch).where(CLAIMS.c.message_id == message_id)).scalar()
-
-
 def count_states(connection: sa.Connection, only: Collection[str] | None = None) -> dict[str, int]:
     """State → number of messages; the numbers add up to every row that ever came in, or came in with the batches
-    `only`.
+    `only`. Of these a row that was replayed counts in its new batch alone.
     """
     counts: dict[str, int] = dict.fromkeys(STATES, 0)
     waiting = sa.select(sa.func.coalesce(sa.func.sum(ARRIVALS.c.rows), 0)).where(ARRIVALS.c.batch.is_(None))
     counts["waiting"] = connection.execute(waiting).scalar_one() if only is None else 0
     halted = {halt.partition for halt in open_halts(connection)}
-    refused = refused_messages(connection)
+    refused, gone = refused_messages(connection), gone_messages(connection)
     for batch, rows, duplicates, state in connection.execute(
         sa.select(BATCHES.c.batch, BATCHES.c.rows, BATCHES.c.duplicates, BATCHES.c.state)
     ):
@@ -159,8 +136,10 @@ def count_states(connection: sa.Connection, only: Collection[str] | None = None)
         quarantined = refused.get(batch, 0)
         counts["duplicates"] += duplicates
         counts["quarantined"] += quarantined
+        left = gone.get(batch, {})  # what was replayed counts in its new batch
+        counts["discarded"] += left.get("discarded", 0)
         is_halted = batch in halted and state != "discarded"
-        counts["halted" if is_halted else state] += rows - duplicates - quarantined
+        counts["halted" if is_halted else state] += rows - duplicates - quarantined - sum(left.values())
     return counts
 
 
@@ -186,43 +165,3 @@ def _claim(connection: sa.Connection, batch: str, most_rows: int) -> bool:
         sa.insert(BATCHES).values(batch=batch, rows=rows, duplicates=0, state="working", opened_at=now())
     )
     return True
-
-
-def _take_over(connection: sa.Connection, batch: str, message_ids: set[str], asset: str) -> dict[str, int]:
-    """Move the claims of these messages that other batches hold in vain; returns old batch → how many."""
-    given_up: defaultdict[str, list[str]] = defaultdict(list)
-    for message_id, old in connection.execute(_held_in_vain(batch, asset)):
-        if message_id in message_ids:
-            given_up[old].append(message_id)
-    for old, moved in given_up.items():
-        for start in range(0, len(moved), 500):
-            some = moved[start : start + 500]
-            claims = sa.update(CLAIMS).where(CLAIMS.c.message_id.in_(some), CLAIMS.c.batch == old)
-            connection.execute(claims.values(batch=batch))
-            refused = sa.update(QUARANTINE).where(QUARANTINE.c.message_id.in_(some), QUARANTINE.c.partition == old)
-            connection.execute(refused.where(QUARANTINE.c.asset == asset).values(state="superseded"))
-        counted = sa.update(BATCHES).where(BATCHES.c.batch == old)
-        connection.execute(counted.values(duplicates=BATCHES.c.duplicates + len(moved)))
-        found = get(connection, old)
-        if found is not None and found.rows == found.duplicates:  # nothing of it is left to wait for
-            close_halts(connection, asset=asset, partition=old, closed_by=batch)
-            set_state(connection, old, "done")
-    return {old: len(moved) for old, moved in given_up.items()}
-
-
-def _held_in_vain(batch: str, asset: str) -> "sa.CompoundSelect[*tuple[Any, ...]]":
-    """(message_id, batch) of what other batches hold and the asset did not publish: it refused the row, or halts the
-    batch and never published anything of it. Behind a halt on a later run, what was published stands.
-    """
-    claimed = sa.select(CLAIMS.c.message_id, CLAIMS.c.batch).where(CLAIMS.c.batch != batch)
-    is_published = sa.exists().where(MANIFEST.c.asset == asset, MANIFEST.c.partition == CLAIMS.c.batch)
-    is_halted = sa.exists().where(
-        HALTS.c.asset == asset, HALTS.c.partition == CLAIMS.c.batch, HALTS.c.closed_at.is_(None)
-    )
-    is_refused = sa.exists().where(
-        QUARANTINE.c.asset == asset,
-        QUARANTINE.c.partition == CLAIMS.c.batch,
-        QUARANTINE.c.message_id == CLAIMS.c.message_id,
-        QUARANTINE.c.state == "open",
-    )
-    return sa.union(claimed.where(is_halted, ~is_published), claimed.where(is_refused, ~is_halted))

@@ -6,7 +6,7 @@ import pyarrow.compute
 import sqlalchemy as sa
 
 from orchestration_project.core.errors import UnknownName, did_you_mean
-from orchestration_project.stores import batches, manifest, outbox, quarantine
+from orchestration_project.stores import claims, manifest, outbox, quarantine
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.manifest import Version
 from orchestration_project.stores.schema import CLAIMS
@@ -20,7 +20,7 @@ def story_of(home: Home, message_id: str) -> dict[str, Any]:
     UnknownName, with the nearest known id, when no message has this id.
     """
     with home.ledger.read() as connection:
-        batch = batches.batch_of(connection, message_id)
+        batch = claims.batch_of(connection, message_id)
         if batch is None:
             known = connection.execute(sa.select(CLAIMS.c.message_id).limit(10_000)).scalars()
             raise UnknownName(f"No message has the id '{message_id}'.{did_you_mean(message_id, known)}")

@@ -1,0 +1,96 @@
+"""Whose a message is: each is claimed by one batch, and counts once however often it is sent."""
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from orchestration_project.stores import batches
+from orchestration_project.stores.ledger import insert_new
+from orchestration_project.stores.schema import BATCHES, CLAIMS, HALTS, MANIFEST, QUARANTINE
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a batch holds after it claimed messages: all their ids, and how many it took over from which batch."""
+
+    held: frozenset[str]
+    replaced: dict[str, int]
+
+
+def claim_messages(connection: sa.Connection, batch: str, message_ids: Collection[str], *, asset: str) -> Claim:
+    """Claim message ids for a batch, in addition to those it holds from an earlier run.
+
+    Another batch keeps what it holds, but for messages of which `asset`, which takes messages in, could publish
+    nothing: one that it refused, or whose batch it halts, gives way to its corrected self, and is a duplicate in its
+    old batch from then on.
+    """
+    insert_new(connection, CLAIMS, [{"message_id": message_id, "batch": batch} for message_id in message_ids])
+    replaced = _take_over(connection, batch, set(message_ids), asset)
+    held = connection.execute(sa.select(CLAIMS.c.message_id).where(CLAIMS.c.batch == batch)).scalars()
+    return Claim(frozenset(held), replaced)
+
+
+def move(connection: sa.Connection, message_ids: Collection[str], old: str, new: str | None) -> None:
+    """Give a batch's claims on these messages to another batch, or up (None): then whoever sends one again is new."""
+    chosen = sorted(message_ids)
+    for start in range(0, len(chosen), 500):
+        own = CLAIMS.c.message_id.in_(chosen[start : start + 500]) & (CLAIMS.c.batch == old)
+        if new is None:
+            connection.execute(sa.delete(CLAIMS).where(own))
+        else:
+            connection.execute(sa.update(CLAIMS).where(own).values(batch=new))
+
+
+def release(connection: sa.Connection, batch: str) -> None:
+    """Give up every claim of a batch."""
+    connection.execute(sa.delete(CLAIMS).where(CLAIMS.c.batch == batch))
+
+
+def number_claimed(connection: sa.Connection, batch: str) -> int:
+    """How many messages a batch holds; it grows by claiming, and shrinks when another batch takes some over."""
+    return connection.execute(sa.select(sa.func.count()).where(CLAIMS.c.batch == batch)).scalar_one()
+
+
+def batch_of(connection: sa.Connection, message_id: str) -> str | None:
+    """The batch that holds a message; None when the message is unknown."""
+    return connection.execute(sa.select(CLAIMS.c.batch).where(CLAIMS.c.message_id == message_id)).scalar()
+
+
+def _take_over(connection: sa.Connection, batch: str, message_ids: set[str], asset: str) -> dict[str, int]:
+    """Move the claims of these messages that other batches hold in vain; returns old batch → how many."""
+    given_up: defaultdict[str, list[str]] = defaultdict(list)
+    for message_id, old in connection.execute(_held_in_vain(batch, asset)):
+        if message_id in message_ids:
+            given_up[old].append(message_id)
+    for old, moved in given_up.items():
+        for start in range(0, len(moved), 500):
+            some = moved[start : start + 500]
+            claims = sa.update(CLAIMS).where(CLAIMS.c.message_id.in_(some), CLAIMS.c.batch == old)
+            connection.execute(claims.values(batch=batch))
+            refused = sa.update(QUARANTINE).where(QUARANTINE.c.message_id.in_(some), QUARANTINE.c.partition == old)
+            connection.execute(refused.where(QUARANTINE.c.asset == asset).values(state="superseded"))
+        counted = sa.update(BATCHES).where(BATCHES.c.batch == old)
+        connection.execute(counted.values(duplicates=BATCHES.c.duplicates + len(moved)))
+        batches.end_if_empty(connection, old, asset=asset, because_of=batch)
+    return {old: len(moved) for old, moved in given_up.items()}
+
+
+def _held_in_vain(batch: str, asset: str) -> "sa.CompoundSelect[*tuple[Any, ...]]":
+    """(message_id, batch) of what other batches hold and the asset did not publish: it refused the row, or halts the
+    batch and never published anything of it. Behind a halt on a later run, what was published stands.
+    """
+    claimed = sa.select(CLAIMS.c.message_id, CLAIMS.c.batch).where(CLAIMS.c.batch != batch)
+    is_published = sa.exists().where(MANIFEST.c.asset == asset, MANIFEST.c.partition == CLAIMS.c.batch)
+    is_halted = sa.exists().where(
+        HALTS.c.asset == asset, HALTS.c.partition == CLAIMS.c.batch, HALTS.c.closed_at.is_(None)
+    )
+    is_refused = sa.exists().where(
+        QUARANTINE.c.asset == asset,
+        QUARANTINE.c.partition == CLAIMS.c.batch,
+        QUARANTINE.c.message_id == CLAIMS.c.message_id,
+        QUARANTINE.c.state == "open",
+    )
+    return sa.union(claimed.where(is_halted, ~is_published), claimed.where(is_refused, ~is_halted))
