@@ -1,6 +1,7 @@
 """Every version of a model, as the ledger records it, on both databases."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -97,26 +98,22 @@ def test_record_survives_its_json(
     assert ModelVersion.from_json(version.to_json()) == version
 
 
-def test_champions_of_an_older_ledger_stay_in_use(ledger_url: str) -> None:
-    ledger = Ledger(ledger_url)
-    with ledger.write() as connection:  # back to the tables of an older checkout
+def test_champions_of_an_older_ledger_stay_in_use(tmp_path: Path, ledger_url: str) -> None:
+    url = f"sqlite:///{tmp_path / 'older.db'}" if ledger_url.startswith("sqlite") else ledger_url
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:  # as an older checkout made it
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["connection"] = connection
-        connection.exec_driver_sql("DROP TABLE champions")
-        connection.exec_driver_sql("DROP TABLE model_versions")
-        connection.exec_driver_sql("DROP TABLE label_imports")
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
-        connection.exec_driver_sql(
-            "CREATE TABLE champions (family VARCHAR NOT NULL, revision INTEGER NOT NULL, version VARCHAR NOT NULL, "
-            "path VARCHAR NOT NULL, sha256 VARCHAR NOT NULL, threshold FLOAT, labels JSON NOT NULL, "
-            "metrics JSON NOT NULL, rules JSON NOT NULL, promoted_at TIMESTAMP NOT NULL, "
-            "PRIMARY KEY (family, revision))"
-        )
+        command.upgrade(config, "0001")
         row = "'p', 's', 0.9, '[\"a\"]', '{\"n\": 1}', '{}', '2026-01-01 00:00:00'"
         for revision, version in enumerate(["v1", "v2", "v1"], 1):
-            connection.exec_driver_sql(f"INSERT INTO champions VALUES ('mood', {revision}, '{version}', {row})")
-        command.upgrade(config, "head")
+            names = "family, revision, version, path, sha256, threshold, labels, metrics, rules, promoted_at"
+            values = f"'mood', {revision}, '{version}', {row}"
+            connection.exec_driver_sql(f"INSERT INTO champions ({names}) VALUES ({values})")
+    engine.dispose()
+    ledger = Ledger(url)
+    with ledger.read() as connection:
         old = ModelVersion("mood", "v1", "p", "s", 0.9, ("a",), {"n": 1}, {})
         assert champions.history(connection, "mood") == [old, replace(old, version="v2"), old]
         assert champions.in_use(connection) == [old]
