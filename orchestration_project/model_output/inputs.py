@@ -26,10 +26,11 @@ import pyarrow
 import pyarrow.compute
 import sqlalchemy as sa
 
-from orchestration_project.core.errors import HaltedInput, MissingInput
+from orchestration_project.core.errors import HaltedInput, MissingInput, Refused
 from orchestration_project.stores import manifest
 from orchestration_project.stores.arrivals import Arrivals
 from orchestration_project.stores.arrivals import read as read_arrivals
+from orchestration_project.stores.batches import get as get_batch
 from orchestration_project.stores.batches import open_by_key
 from orchestration_project.stores.halts import Halt, open_halts
 from orchestration_project.stores.home import Home
@@ -120,12 +121,14 @@ def load(
 ) -> Inputs:
     """Read everything a step asks for.
 
-    Raises HaltedInput when an input's partition has an open halt, MissingInput when an input was never published,
+    Raises Refused for a batch that was discarded, HaltedInput when an input's partition has an open halt, MissingInput when an input was never published,
     NoArrivals when a new batch finds nothing to take in. `own` is the name and schema of the step's output, so that its
     view exists before its first row.
     """
     inputs = Inputs({name: home for name in signature.homes} | {name: run for name in signature.runs})
     inputs.arguments |= {name: Batch(partition) for name in signature.batches}
+    with home.ledger.read() as connection:
+        refuse_discarded(connection, partition)
     for name in signature.arrivals:
         open_by_key(home, partition)
         inputs.arrivals = inputs.arguments[name] = read_arrivals(home, partition)
@@ -151,6 +154,13 @@ def read_input(home: Home, asset: str, partition: str, form: Any) -> Inputs:
     """
     wanted = AssetInput(asset, form if form in ASSET_FORMS else pd.DataFrame)
     return load(home, Signature({asset: wanted}), partition, ("", pyarrow.schema([])))
+
+
+def refuse_discarded(connection: sa.Connection, partition: str) -> None:
+    """Raise Refused for a batch that was given up: nothing is computed for it any more."""
+    found = get_batch(connection, partition)
+    if found is not None and found.state == "discarded":
+        raise Refused(f"Batch {partition} was discarded: {found.cause}. Send its messages again.")
 
 
 def refuse_halted(connection: sa.Connection, partition: str, inputs: Collection[str]) -> None:

@@ -3,7 +3,7 @@
 A batch is a key of the dynamic partition `batch` and a row of the ledger.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -38,10 +38,20 @@ def open_next(home: Home) -> str | None:
     A batch takes arrivals in the order of their coming, all with the same columns as the first, up to the row cap.
     """
     with home.ledger.write() as connection:
-        batch = f"{now():%Y%m%dT%H%M%SZ}-{uuid4().hex[:6]}"
+        batch = _new_key()
         if not _claim(connection, batch, home.settings.batch_rows):
             return None
         run_requests.request(connection, batch=batch, cause="arrival")
+    return batch
+
+
+def open_with(connection: sa.Connection, arrivals: Sequence[Mapping[str, object]], *, cause: str) -> str:
+    """Open a batch that holds these arrivals, with equal columns, and request its run, in the caller's transaction."""
+    batch = _new_key()
+    rows = sum(int(str(arrival["rows"])) for arrival in arrivals)
+    connection.execute(sa.insert(ARRIVALS), [{**arrival, "batch": batch} for arrival in arrivals])
+    _insert(connection, batch, rows)
+    run_requests.request(connection, batch=batch, cause=cause)
     return batch
 
 
@@ -161,7 +171,14 @@ def _claim(connection: sa.Connection, batch: str, most_rows: int) -> bool:
     for start in range(0, len(chosen), 500):
         claimed = sa.update(ARRIVALS).where(ARRIVALS.c.arrival_id.in_(chosen[start : start + 500]))
         connection.execute(claimed.values(batch=batch))
-    connection.execute(
-        sa.insert(BATCHES).values(batch=batch, rows=rows, duplicates=0, state="working", opened_at=now())
-    )
+    _insert(connection, batch, rows)
     return True
+
+
+def _new_key() -> str:
+    return f"{now():%Y%m%dT%H%M%SZ}-{uuid4().hex[:6]}"
+
+
+def _insert(connection: sa.Connection, batch: str, rows: int) -> None:
+    values = {"batch": batch, "rows": rows, "duplicates": 0, "state": "working", "opened_at": now()}
+    connection.execute(sa.insert(BATCHES).values(**values))

@@ -79,6 +79,16 @@ def publish(
     return entry
 
 
+def withdraw(connection: sa.Connection, partition: str) -> list[str]:
+    """Leave no version of a partition current, in the caller's transaction; returns the assets that had one. The files
+    stay, as those of earlier versions do.
+    """
+    its = (MANIFEST.c.partition == partition) & MANIFEST.c.is_current
+    assets = list(connection.execute(sa.select(MANIFEST.c.asset).where(its).order_by(MANIFEST.c.asset)).scalars())
+    connection.execute(sa.update(MANIFEST).where(its).values(is_current=False))
+    return assets
+
+
 def require_current(
     connection: sa.Connection, *, asset: str, partition: str, version: int, inputs: Mapping[str, int]
 ) -> None:

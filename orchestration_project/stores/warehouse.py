@@ -49,6 +49,15 @@ class Warehouse:
         table = pyarrow.Table.from_pandas(rows, preserve_index=False)
         return _write(self.quarantine, Path(asset, f"batch={_folder_name(partition)}", name), table)
 
+    def read_quarantine(self, path: str) -> "pyarrow.Table":
+        """Rows that a gate refused, as text; ArtifactRefused if the file is gone."""
+        import pyarrow.parquet
+
+        full = self.quarantine / path
+        if not full.is_file():
+            raise ArtifactRefused(f"{path} is named in the ledger and is not in {self.quarantine}. Put it back.")
+        return pyarrow.parquet.ParquetFile(full).read()
+
     def read(self, path: str) -> "pyarrow.Table":
         """One version as Arrow; ArtifactRefused if the file is gone."""
         import pyarrow.parquet

@@ -1,0 +1,119 @@
+"""What people order about a whole batch: run it again, or give it up; and about a halt that stands in its way.
+
+Each is one ledger transaction with its audit entry.
+"""
+
+import sqlalchemy as sa
+
+from orchestration_project.core.errors import Refused, UnknownName, did_you_mean
+from orchestration_project.governance import audit
+from orchestration_project.stores import batches, claims, manifest, quarantine, run_requests
+from orchestration_project.stores.batches import Batch
+from orchestration_project.stores.halts import Halt, close_halts, open_halts
+from orchestration_project.stores.home import Home
+from orchestration_project.stores.quarantine import Selection
+
+
+def retry_batch(home: Home, batch: str, reason: str) -> str:
+    """Request a run of the whole workflow on a batch, whatever became of it before; returns the request's key.
+
+    Stored decisions are reused, and what nobody changed comes out the same. Refused for a batch that was discarded, or
+    that a run is requested for already.
+    """
+    with home.ledger.write() as connection:
+        found = require_batch(connection, batch)
+        _refuse_discarded(found)
+        _refuse_requested(connection, batch)
+        batches.set_state(connection, batch, "working")
+        key = run_requests.request(connection, batch=batch, cause="retry")
+        audit.append(connection, "batch retried", batch, {"reason": reason, "was": found.state, "cause": found.cause})
+    return key
+
+
+def discard_batch(home: Home, batch: str, reason: str) -> None:
+    """Give a batch up: its halts close, its open rows are discarded, what it published is withdrawn, and the claims on
+    its messages end, so that whoever sends one again sends a new message. No run takes it up again.
+
+    What was alerted stays told. Refused while a run works on it; one that is only requested is called off.
+    """
+    with home.ledger.write() as connection:
+        found = require_batch(connection, batch)
+        _refuse_discarded(found)
+        _call_off(connection, batch)
+        detail = _give_up(connection, batch, reason)
+        audit.append(connection, "batch discarded", batch, {"reason": reason, "was": found.state, **detail})
+
+
+def retry_halted(home: Home, batch: str, asset: str | None, reason: str) -> str:
+    """Run a halted batch again, after its cause was mended; returns the request's key. Refused when it is not halted."""
+    with home.ledger.read() as connection:
+        require_halt(connection, batch, asset)
+    return retry_batch(home, batch, reason)
+
+
+def discard_halt(home: Home, batch: str, asset: str | None, reason: str) -> bool:
+    """Close a halt without a passing run. Where the asset has an earlier good version, that stands and what is
+    downstream may run; where it has none, the batch is discarded with it. Returns whether it was.
+    """
+    with home.ledger.write() as connection:
+        halt = require_halt(connection, batch, asset)
+        stands = manifest.current(connection, halt.asset, batch) is not None
+        close_halts(connection, asset=halt.asset, partition=batch, closed_by=f"discard: {reason}")
+        detail = {"reason": reason, "halted_for": halt.reason, "run_id": halt.run_id}
+        if not stands:
+            _call_off(connection, batch)
+            detail |= _give_up(connection, batch, reason)
+        audit.append(connection, "halt discarded", f"{halt.asset}/{batch}", {**detail, "batch_discarded": not stands})
+    return not stands
+
+
+def require_batch(connection: sa.Connection, batch: str) -> Batch:
+    """The batch of that key; UnknownName with the nearest key when there is none."""
+    found = batches.get(connection, batch)
+    if found is None:
+        raise UnknownName(f"There is no batch '{batch}'.{did_you_mean(batch, batches.all_keys(connection))}")
+    return found
+
+
+def require_halt(connection: sa.Connection, batch: str, asset: str | None = None) -> Halt:
+    """The open halt of a batch, of one asset where several are halted; Refused when there is none."""
+    found = [halt for halt in open_halts(connection, batch) if asset in (None, halt.asset)]
+    if not found:
+        require_batch(connection, batch)
+        what = f"{asset} of batch {batch}" if asset else f"Batch {batch}"
+        raise Refused(f"{what} is not halted. See what is: orchestrate halt list")
+    if len(found) > 1:
+        names = ", ".join(halt.asset for halt in found)
+        raise Refused(f"Batch {batch} is halted at {names}. Say which: --asset NAME")
+    return found[0]
+
+
+def _give_up(connection: sa.Connection, batch: str, reason: str) -> dict[str, object]:
+    rows = Selection(batch=batch).find(connection)
+    quarantine.settle(connection, [row.row_id for row in rows], "discarded")
+    withdrawn = manifest.withdraw(connection, batch)
+    for halt in open_halts(connection, batch):
+        close_halts(connection, asset=halt.asset, partition=batch, closed_by=f"discard: {reason}")
+    claims.release(connection, batch)
+    batches.set_state(connection, batch, "discarded", reason)
+    return {"withdrawn": withdrawn, "rows": [row.row_id for row in rows]}
+
+
+def _call_off(connection: sa.Connection, batch: str) -> None:
+    """End what is only requested; Refused when a run was submitted or works."""
+    for found in run_requests.open_requests(connection, batch):
+        if found.state != "requested":
+            raise Refused(
+                f"Run {found.run_id or found.key} works on batch {batch}. Stop it in Dagster's UI, or wait for its end."
+            )
+        run_requests.end(connection, found.key, "stopped", "the batch was discarded")
+
+
+def _refuse_discarded(found: Batch) -> None:
+    if found.state == "discarded":
+        raise Refused(f"Batch {found.batch} was discarded: {found.cause}. Send its messages again.")
+
+
+def _refuse_requested(connection: sa.Connection, batch: str) -> None:
+    if found := run_requests.open_requests(connection, batch):
+        raise Refused(f"A run of batch {batch} is {found[0].state} already. See: orchestrate status")
