@@ -8,7 +8,16 @@ import sys
 
 import typer
 
-from orchestration_project.cli import labelling, looking, modelling, running, sending
+from orchestration_project.cli import (
+    batching,
+    delivering,
+    labelling,
+    looking,
+    modelling,
+    quarantining,
+    running,
+    sending,
+)
 from orchestration_project.cli.printing import complain
 from orchestration_project.core.errors import OrchestrationError
 
@@ -21,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-RUN, LOOK, MODELS = "Run", "Look", "Models"
+RUN, LOOK, MEND, MODELS = "Run", "Look", "Mend", "Models"
 
 app.command(rich_help_panel=RUN)(sending.send)
 app.command(rich_help_panel=RUN)(running.train)
@@ -32,6 +41,9 @@ app.command(rich_help_panel=LOOK)(looking.alerts)
 app.command(rich_help_panel=LOOK)(looking.explain)
 app.command(rich_help_panel=LOOK)(looking.sql)
 app.command(rich_help_panel=LOOK)(looking.where)
+app.add_typer(quarantining.app, name="quarantine", rich_help_panel=MEND)
+app.add_typer(batching.halt_app, name="halt", rich_help_panel=MEND)
+app.add_typer(batching.batch_app, name="batch", rich_help_panel=MEND)
 app.command(rich_help_panel=MODELS)(modelling.evaluate)
 app.add_typer(labelling.app, name="labels", rich_help_panel=MODELS)
 app.add_typer(modelling.app, name="model", rich_help_panel=MODELS)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestration_project.cli.printing import AsJson, note, say, say_json, say_table
+from orchestration_project.cli.reasons import Reason, stated
 from orchestration_project.core.errors import Refused, UnknownName
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ app = typer.Typer(help="The versions of the models: look at them, put one in use
 METRICS = ("accuracy", "macro_f1", "ece", "accepted_share", "accepted_error", "n")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The model.")]
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it goes into the audit log.")]
 
 
 def evaluate(
@@ -171,7 +171,7 @@ def promote(
 
     home = prepared_home()
     wanted = _version(home, name, version).version
-    _run(home, name, Order("promote", wanted, _stated(reason), new_labels, even_if_worse))
+    _run(home, name, Order("promote", wanted, stated(reason), new_labels, even_if_worse))
 
 
 @app.command()
@@ -190,7 +190,7 @@ def rollback(name: Name, reason: Reason) -> None:
         earlier = [found for found in history(connection, name) if found.version != used.version]
     if not earlier:
         raise Refused(f"No other version of '{name}' was ever in use. See: orchestrate model list {name}")
-    _run(home, name, Order("rollback", earlier[0].version, _stated(reason)))
+    _run(home, name, Order("rollback", earlier[0].version, stated(reason)))
 
 
 def shown(value: Any) -> str:
@@ -249,12 +249,6 @@ def _facts(version: "ModelVersion") -> dict[str, Any]:
     metrics, libraries, rules = found.pop("metrics"), found.pop("libraries"), found.pop("rules")
     found["rules"] = {name: rule["confidence"] for name, rule in rules.get("rules", {}).items()}
     return {**found, **metrics, **libraries}
-
-
-def _stated(reason: str) -> str:
-    if not reason.strip():
-        raise Refused("The reason is empty. Say why, for whoever reads the audit log.")
-    return reason.strip()
 
 
 def _number(value: Any) -> Any:

@@ -80,6 +80,21 @@ def all_keys(connection: sa.Connection) -> list[str]:
     return list(connection.execute(sa.select(BATCHES.c.batch).order_by(BATCHES.c.number)).scalars())
 
 
+def every(connection: sa.Connection) -> list[Batch]:
+    """Every batch, newest first."""
+    table = BATCHES.c
+    query = sa.select(table.batch, table.rows, table.duplicates, table.state, table.cause)
+    return [Batch(*row) for row in connection.execute(query.order_by(table.number.desc()))]
+
+
+def files_of(connection: sa.Connection, batch: str) -> list[dict[str, object]]:
+    """What a batch took in, in the order of coming: file (as the sender named it), rows, registered_at."""
+    table = ARRIVALS.c
+    query = sa.select(table.file, table.rows, table.registered_at).where(table.batch == batch)
+    query = query.order_by(table.registered_at, table.arrival_id)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
 def set_state(connection: sa.Connection, batch: str, state: str, cause: str | None = None) -> None:
     """Record where a batch stands, in the caller's transaction."""
     connection.execute(sa.update(BATCHES).where(BATCHES.c.batch == batch).values(state=state, cause=cause))

@@ -135,6 +135,13 @@ def open_requests(connection: sa.Connection, batch: str | None = None) -> list[R
     return [RunRequest(*row) for row in connection.execute(query)]
 
 
+def all_of(connection: sa.Connection, batch: str) -> list[dict[str, Any]]:
+    """Every request of a batch, oldest first: key, state, run_id, cause, requested_at."""
+    query = sa.select(_TABLE.key, _TABLE.state, _TABLE.run_id, _TABLE.cause, _TABLE.requested_at)
+    query = query.where(_TABLE.batch == batch).order_by(_TABLE.requested_at, _TABLE.key)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
 def last_state(connection: sa.Connection, batch: str) -> str | None:
     """State of a batch's latest request; None when there is none."""
     query = sa.select(_TABLE.state).where(_TABLE.batch == batch).order_by(_TABLE.requested_at.desc(), _TABLE.key.desc())
