@@ -5,11 +5,16 @@
 | feedback_arrived | workflow | a message was sent, or a file lies in the inbox | running |
 | daily_digest | send_digest | 07:00, in ORCHESTRATE_TIME_ZONE | running |
 | nightly_training | train | 02:00, in ORCHESTRATE_TIME_ZONE | running |
+| hourly_quarantine | list_refused_rows | on the hour | running |
+
+By hand, from a job's Launchpad: `promote_…`, and the orders `correct_refused_row`, `replay_refused_rows`,
+`discard_refused_rows`, `retry_batch`, `discard_batch`, `discard_halt`.
 """
 
 import dagster as dg
 
 from orchestration_project.core.settings import Settings
+from orchestration_project.dispatch.order_jobs import order_jobs
 from orchestration_project.dispatch.sensor import arrivals_sensor
 from orchestration_project.stores.families import families
 from orchestration_project.stores.run_requests import WORKFLOW
@@ -48,6 +53,12 @@ send_digest = dg.define_asset_job(
     selection=dg.AssetSelection.assets("digest"),
     description="What came in on the last whole day, as a notice.",
 )
+list_refused_rows = dg.define_asset_job(
+    "list_refused_rows",
+    selection=dg.AssetSelection.assets("refused_rows"),
+    description="The rows that gates refused and that wait for somebody.",
+)
+orders = order_jobs()
 
 feedback_arrived = arrivals_sensor(
     "feedback_arrived",
@@ -70,4 +81,12 @@ nightly_training = dg.ScheduleDefinition(
     execution_timezone=TIME_ZONE,
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Trains the models on what is labelled by now.",
+)
+hourly_quarantine = dg.ScheduleDefinition(
+    name="hourly_quarantine",
+    job=list_refused_rows,
+    cron_schedule="0 * * * *",
+    execution_timezone=TIME_ZONE,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Lists the rows that wait in quarantine.",
 )

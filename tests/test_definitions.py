@@ -136,6 +136,7 @@ def test_every_trigger_states_its_default_and_its_time_zone(loaded: dg.Definitio
     schedules = {schedule.name: schedule for schedule in repository.schedule_defs}
     assert {name: schedule.cron_schedule for name, schedule in schedules.items()} == {
         "daily_digest": "0 7 * * *",
+        "hourly_quarantine": "0 * * * *",
         "nightly_training": "0 2 * * *",
     }
     for schedule in schedules.values():

@@ -1,0 +1,135 @@
+"""Jobs by which people give orders in Dagster's UI: what `orchestrate quarantine`, `halt` and `batch` do, from the
+Launchpad. Each run shows its order, and the audit log its reason.
+"""
+
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from orchestration_project.core.errors import Refused
+from orchestration_project.governance import batch_orders, mending
+from orchestration_project.model_output.decorators import HOME
+from orchestration_project.model_output.step import REFUSAL
+from orchestration_project.stores.quarantine import Selection
+
+WHY = "Why; it goes into the audit log."
+
+
+class RowOrder(dg.Config):
+    """Which refused rows are meant, and why."""
+
+    reason: str = Field(description=WHY)
+    rows: list[int] = Field(
+        default_factory=list[int], description="Numbers of rows, as the asset refused_rows has them."
+    )
+    asset: str = Field(default="", description="Only rows that this asset refused.")
+    batch: str = Field(default="", description="Only rows of this batch.")
+    rule: str = Field(default="", description="Only rows that broke this rule.")
+    everything: bool = Field(default=False, description="Every row that waits.")
+
+    def selection(self) -> Selection:
+        """The rows; Refused when nothing was said, for that would be everything."""
+        if not (self.rows or self.asset or self.batch or self.rule or self.everything):
+            raise Refused("No rows are named. Set rows, asset, batch or rule, or everything.")
+        return Selection(tuple(self.rows), self.asset or None, self.batch or None, self.rule or None)
+
+
+class Correction(dg.Config):
+    """What is set right in one refused row, and why."""
+
+    reason: str = Field(description=WHY)
+    row: int = Field(description="Number of the row.")
+    values: dict[str, str] = Field(description="Column → the right value; an empty one empties it.")
+
+
+class BatchOrder(dg.Config):
+    """Which batch is meant, and why."""
+
+    reason: str = Field(description=WHY)
+    batch: str = Field(description="Its key.")
+
+
+class HaltOrder(BatchOrder):
+    """Which halt is meant, and why."""
+
+    asset: str = Field(default="", description="Where several assets of the batch are halted.")
+
+
+@dg.op(required_resource_keys={HOME}, description="Keep what is set right beside what came in.")
+def correct(context: dg.OpExecutionContext, config: Correction) -> None:
+    import pandas as pd
+
+    line = {mending.ROW: str(config.row), **{name: value or None for name, value in config.values.items()}}
+    number = _order(mending.fix, _home(context), pd.DataFrame([line], dtype="str"), _reason(config.reason))
+    context.log.info(f"{number} row is corrected." if number else "The row says so already.")
+
+
+@dg.op(required_resource_keys={HOME}, description="Send refused rows again, in a batch of their own.")
+def replay(context: dg.OpExecutionContext, config: RowOrder) -> None:
+    opened = _order(lambda: mending.replay(_home(context), config.selection(), _reason(config.reason)))
+    context.log.info(f"Replayed in {', '.join(opened)}.")
+
+
+@dg.op(required_resource_keys={HOME}, description="Give refused rows up.")
+def discard(context: dg.OpExecutionContext, config: RowOrder) -> None:
+    number = _order(lambda: mending.discard(_home(context), config.selection(), _reason(config.reason)))
+    context.log.info(f"{number} rows are discarded.")
+
+
+@dg.op(required_resource_keys={HOME}, description="Run the workflow on a batch again.")
+def retry(context: dg.OpExecutionContext, config: BatchOrder) -> None:
+    key = _order(batch_orders.retry_batch, _home(context), config.batch, _reason(config.reason))
+    context.log.info(f"Requested as {key}.")
+
+
+@dg.op(required_resource_keys={HOME}, description="Give a batch up; what it published is withdrawn.")
+def give_up(context: dg.OpExecutionContext, config: BatchOrder) -> None:
+    _order(batch_orders.discard_batch, _home(context), config.batch, _reason(config.reason))
+    context.log.info(f"Batch {config.batch} is discarded.")
+
+
+@dg.op(required_resource_keys={HOME}, description="Close a halt: the last good version counts again.")
+def close_halt(context: dg.OpExecutionContext, config: HaltOrder) -> None:
+    asset = config.asset or None
+    is_gone = _order(batch_orders.discard_halt, _home(context), config.batch, asset, _reason(config.reason))
+    context.log.info("The batch is discarded with it." if is_gone else "The last good version counts again.")
+
+
+def order_jobs() -> list[dg.JobDefinition]:
+    """A job for each order."""
+    named = {
+        "correct_refused_row": correct,
+        "replay_refused_rows": replay,
+        "discard_refused_rows": discard,
+        "retry_batch": retry,
+        "discard_batch": give_up,
+        "discard_halt": close_halt,
+    }
+    return [_job(name, operation) for name, operation in named.items()]
+
+
+def _job(name: str, operation: dg.OpDefinition) -> dg.JobDefinition:
+    @dg.job(name=name, description=operation.description)
+    def job() -> None:
+        operation()
+
+    return job
+
+
+def _order(give: Any, *arguments: Any) -> Any:
+    """What an order gives; a refusal ends the run with its sentence."""
+    try:
+        return give(*arguments)
+    except Refused as refusal:
+        raise dg.Failure(str(refusal), {REFUSAL: type(refusal).__name__}, allow_retries=False) from refusal
+
+
+def _home(context: dg.OpExecutionContext) -> Any:
+    return getattr(context.resources, HOME)
+
+
+def _reason(text: str) -> str:
+    if not text.strip():
+        raise dg.Failure("The reason is empty. Say why, for whoever reads the audit log.", allow_retries=False)
+    return text.strip()
