@@ -8,7 +8,7 @@
 | hourly_quarantine | list_refused_rows | on the hour | running |
 
 By hand, from a job's Launchpad: `promote_…`, and the orders `correct_refused_row`, `replay_refused_rows`,
-`discard_refused_rows`, `retry_batch`, `discard_batch`, `discard_halt`.
+`discard_refused_rows`, `retry_batch`, `discard_batch`, `pass_halt`, `discard_halt`.
 """
 
 import dagster as dg

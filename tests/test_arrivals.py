@@ -29,7 +29,7 @@ def test_received_file_is_ours_whatever_becomes_of_the_source(home: Home) -> Non
 
 
 def test_file_of_another_kind_is_not_received(home: Home) -> None:
-    with pytest.raises(FileRefused, match=r"notes\.docx is no file of messages\. Send one of: \.csv, "):
+    with pytest.raises(FileRefused, match=r"notes\.docx has the suffix '\.docx'\. Send one of: \.csv, "):
         receive(home, "x", "notes.docx")
     assert files_in(home.received) == []
 
@@ -57,6 +57,17 @@ def test_message_that_is_not_text_is_refused(home: Home) -> None:
     with pytest.raises(FileRefused, match=r"The message is not text at '\\udce9'\. Send it as UTF-8\."):
         arrivals.receive_message(home, {"text": os.fsdecode(b"caf\xe9")})
     assert files_in(home.received) == []
+
+
+def test_file_is_received_under_a_name_that_tells_its_encoding(home: Home) -> None:
+    source = home.root.parent / "feedback.csv"
+    source.write_bytes("text\nGrüße\n".encode("latin-1"))
+    received = arrivals.receive(home, source, "latin-1")
+    assert received.name.endswith("-feedback.latin-1.csv")
+    arrivals.register(home, received)
+    batch = batches.open_next(home)
+    assert batch is not None
+    assert arrivals.read(home, batch).rows["text"].tolist() == ["Grüße"]
 
 
 # Registering

@@ -262,3 +262,24 @@ def test_one_message_that_is_refused_alone_ends_its_batch_well(home: Home) -> No
     assert result.success
     assert len(rows_of(home, "feedback", batch)) == 0
     assert counts_of(home, batch) == {"quarantined": 1}
+
+
+def test_a_mail_is_one_message_of_its_sender(home: Home, tmp_path: Path) -> None:
+    file = tmp_path / "letter.eml"
+    file.write_text(
+        "Message-ID: <m-1@example.org>\nFrom: Ann <ann@example.org>\nSubject: Box\n"
+        "Date: Tue, 03 Mar 2026 10:00:00 +0100\n\nThe box is empty.\n"
+    )
+    arrivals.register(home, arrivals.receive(home, file))
+    batch = batches.open_next(home)
+    assert batch is not None
+    assert run(home, feedback, batch=batch).success
+    [row] = rows_of(home, "feedback", batch).to_dict("records")
+    assert row == {
+        "message_id": "m-1@example.org",
+        "received_at": pd.Timestamp("2026-03-03T09:00Z"),
+        "channel": "email",
+        "account": "ann@example.org",
+        "text": "The box is empty.",
+        "metadata": '{"subject": "Box", "to": []}',
+    }

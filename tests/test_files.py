@@ -120,3 +120,10 @@ def test_digest_is_the_sha256_of_all_bytes_as_they_were_written(
     write_file(final, content * times)
     assert final.read_bytes() == content * times
     assert file_digest(final) == hashlib.sha256(content * times).hexdigest()
+
+
+def test_file_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OSError):
+        write_file(tmp_path / "taken", b"content")
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]

@@ -1,13 +1,14 @@
 """Notices to people: recorded once, delivered at least once, on both databases."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Barrier
 from typing import Any
 
 import pytest
 
 from orchestration_project.core.errors import Conflict
-from orchestration_project.stores import outbox
+from orchestration_project.stores import deliveries, outbox
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.ledger import Ledger, now
 from orchestration_project.stores.outbox import Notice
@@ -46,6 +47,27 @@ def test_same_key_of_the_same_asset_and_batch_stays_as_it_was(ledger: Ledger) ->
     record(ledger, FIRE)
     record(ledger, Notice("fire/1", "Another title", "Another body"), Notice("flood", "Flood", ""))
     assert [(notice["key"], notice["title"]) for notice in recorded(ledger)] == [("fire/1", "Fire"), ("flood", "Flood")]
+
+
+def test_notices_about_runs_are_no_notices_of_an_asset_and_are_delivered_like_them(any_home: Home) -> None:
+    record(any_home.ledger, FIRE)
+    record(any_home.ledger, Notice("run/1", "A run failed", ""), asset=outbox.OF_A_RUN)
+    assert keys(any_home.ledger) == ["fire/1"]
+    told: list[str] = []
+    assert outbox.deliver(any_home, told.append) == 2
+    assert told == ["Fire", "A run failed"]
+
+
+def test_what_targets_wait_for_is_planned_and_not_sent(any_home: Home) -> None:
+    home = Home(replace(any_home.settings, notify=("json://me:hunter2@a.example", "slack://T1JJ3T3L2/A1BRTD4JD/T")))
+    (named, _) = outbox.targets_of(home)
+    assert named.startswith("json://a.example#")
+    record(home.ledger, FIRE)
+    assert outbox.deliver(home, list[str]().append) == 1
+    with home.ledger.read() as connection:
+        found = {(one.target, one.state, one.attempts) for one in deliveries.recorded(connection)}
+    assert found == {(target, "waiting", 0) for target in outbox.targets_of(home)}
+    home.ledger.close()
 
 
 @pytest.mark.parametrize(("asset", "partition"), [("alert", "b2"), ("digest", "b1"), ("digest", "")])

@@ -15,6 +15,7 @@ SHARE, COUNT, SECONDS = "Set a number from 0 to 1.", "Set a whole number from 1.
 NUMBER, WHOLE, PORT = "Set a number.", "Set a whole number.", "Set a number from 1 to 65535."
 SWITCH = "Set yes or no."
 NAMES = "Set names, with commas between them."
+URLS = "Set Apprise URLs such as jsons://HOST/PATH"
 ZONE = "Set an IANA time zone such as Europe/Berlin."
 
 REFUSED: dict[str, list[tuple[str, str]]] = {
@@ -30,6 +31,12 @@ REFUSED: dict[str, list[tuple[str, str]]] = {
     "attempts": [("0", COUNT), ("2.5", WHOLE)],
     "lease_seconds": [("0", SECONDS), ("-1", SECONDS), ("nan", SECONDS), ("inf", SECONDS), ("1 min", NUMBER)],
     "heartbeat_seconds": [("0", SECONDS), ("inf", SECONDS), ("fast", NUMBER)],
+    "notify": [
+        (",", f"{URLS}, with commas or blanks between them."),
+        ("hunter2", f"{URLS}; URL 1 of 1 is none."),
+        ("json://example.org, jsno://me:hunter2@example.org", f"{URLS}; URL 2 of 2 is none."),
+        ("json://me:hunter2@", f"{URLS}; URL 1 of 1 is none."),
+    ],
 }
 """Setting → values that it cannot have, each with what to set instead."""
 
@@ -48,10 +55,18 @@ ACCEPTED: dict[str, tuple[str, Any]] = {
     "attempts": ("12", 12),
     "lease_seconds": ("0.5", 0.5),
     "heartbeat_seconds": ("1e2", 100.0),
+    "notify": (
+        "json://a.example,mailto://me:hunter2@b.example?to=c@d.example,e@f.example  json://a.example",
+        ("json://a.example", "mailto://me:hunter2@b.example?to=c@d.example,e@f.example"),
+    ),
 }
 
 TEXT_IS_ENOUGH = {"ledger_url", "registry_url"}
 """Any text is a URL until somebody connects: the ledger and MLflow refuse theirs."""
+
+
+SECRET = {"notify"}
+"""Settings whose value is never shown."""
 
 
 def names() -> list[str]:
@@ -71,7 +86,17 @@ def test_every_setting_is_tried_here() -> None:
 def test_a_value_it_cannot_have_is_refused_with_name_value_and_what_to_set(name: str, text: str, hint: str) -> None:
     with pytest.raises(SettingRefused) as refusal:
         read(name, text)
-    assert str(refusal.value) == f"{variable(name)} is {text!r}. {hint}"
+    assert str(refusal.value) == f"{variable(name)} is {shown(name, text)}. {hint}"
+
+
+def shown(name: str, text: str) -> str:
+    return "not shown, for it may hold secrets" if name in SECRET else repr(text)
+
+
+def test_settings_shown_as_a_whole_hold_no_secret() -> None:
+    found = Settings.from_environment({"ORCHESTRATE_NOTIFY": "json://me:hunter2@example.org"})
+    assert found.notify == ("json://me:hunter2@example.org",)
+    assert "hunter2" not in repr(found)
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
@@ -125,5 +150,5 @@ def test_any_text_is_a_value_or_a_refusal_that_names_it(name: str, text: str) ->
         Settings.from_environment({variable(name): text})
     except SettingRefused as refusal:
         said = str(refusal)
-        assert said.startswith(f"{variable(name)} is {text.strip()!r}. Set ")
+        assert said.startswith(f"{variable(name)} is {shown(name, text.strip())}. Set ")
         assert said.endswith(".")

@@ -148,3 +148,33 @@ def test_file_of_one_line_that_opens_a_quote_has_no_readable_record(tmp_path: Pa
     path.write_text('"a,b')
     with path.open() as file, pytest.raises(Unreadable, match=NEVER_CLOSED):
         Records(Lines(file), ",").read()
+
+
+# A file that is one row
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [("hello", "hello"), ("two\r\nlines\r\n\n", "two\r\nlines"), ("\ufeffGrüße\n", "Grüße"), (" x ", " x ")],
+)
+def test_text_file_is_one_row_without_the_line_ends_behind_it(tmp_path: Path, content: str, text: str) -> None:
+    path = tmp_path / "letter.txt"
+    path.write_text(content, encoding="utf-8", newline="")
+    [table] = read_slices(path, 100)
+    assert table.to_pylist() == [{LINE: 1, ERROR: None, RAW: None, "text": text}]
+
+
+@pytest.mark.parametrize("content", ["", "\n\r\n", "\ufeff\n"])
+def test_text_file_of_nothing_is_no_row(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "letter.txt"
+    path.write_text(content, encoding="utf-8", newline="")
+    assert list(read_slices(path, 100)) == []
+
+
+def test_text_file_that_reaches_the_limit_is_an_error_with_its_beginning(tmp_path: Path, short_rows: int) -> None:
+    path = tmp_path / "letter.txt"
+    for length in (short_rows - 1, short_rows, 10 * short_rows):
+        path.write_text("x" * length)
+        [[row]] = [table.to_pylist() for table in read_slices(path, 100)]
+        assert (row["text"] or row[RAW]) == "x" * min(length, short_rows)
+        assert (row[ERROR] is None) == (length < short_rows)

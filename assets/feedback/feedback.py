@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 import pandera.pandas as pa
 
+from assets.feedback.anomalies import WATCH
 from orchestration_project.core.contracts import Contract, UtcTime
 from orchestration_project.model_output import governed_asset
 from orchestration_project.stores.arrivals import Arrivals
@@ -14,7 +15,7 @@ ALIASES = {
     "message_id": ("id", "ticket_id", "review_id"),
     "received_at": ("timestamp", "created_at", "sent_at", "date"),
     "channel": ("source", "medium"),
-    "account": ("customer_id", "customer", "account_id", "user"),
+    "account": ("customer_id", "customer", "account_id", "user", "from"),
     "text": ("message", "body", "comment", "review", "content"),
     "metadata": ("meta",),
 }
@@ -86,7 +87,7 @@ def parse_times(values: pd.Series) -> pd.Series:
     return times.astype("datetime64[us, UTC]")
 
 
-@governed_asset(contract=Feedback, group_name="feedback", owners=["team:customer-care"], tags=PERSONAL)
+@governed_asset(contract=Feedback, watch=WATCH, group_name="feedback", owners=["team:customer-care"], tags=PERSONAL)
 def feedback(arrivals: Arrivals) -> pd.DataFrame:
     """Every message that came in with the batch, once."""
     frame = with_own_names(arrivals.rows)

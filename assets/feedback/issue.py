@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from assets.feedback.anomalies import WATCH
 from assets.feedback.sentiment import CASCADE as SENTIMENT
 from orchestration_project.core.errors import SettingRefused, did_you_mean
 from orchestration_project.core.settings import shown, variable
@@ -50,7 +51,7 @@ def follow_up_labels(home: Home) -> tuple[str, ...]:
     return names
 
 
-@model_output(CASCADE, contract=Issue, group_name="feedback", owners=["team:data-science"])
+@model_output(CASCADE, contract=Issue, watch=WATCH, group_name="feedback", owners=["team:data-science"])
 def issue(feedback: pd.DataFrame, sentiment: pd.DataFrame, home: Home) -> pd.DataFrame:
     """What each unhappy customer's message is about."""
     unhappy = sentiment.loc[sentiment["label"].isin(follow_up_labels(home)), "message_id"]

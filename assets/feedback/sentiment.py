@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from assets.feedback.anomalies import WATCH
 from assets.feedback.lexicon import Lexicon
 from orchestration_project.model_output import model_output
 from orchestration_project.performers.cascade import Cascade
@@ -15,7 +16,7 @@ class Sentiment(Decision):
     """negative, neutral or positive, for each message."""
 
 
-@model_output(CASCADE, contract=Sentiment, group_name="feedback", owners=["team:data-science"])
+@model_output(CASCADE, contract=Sentiment, watch=WATCH, group_name="feedback", owners=["team:data-science"])
 def sentiment(feedback: pd.DataFrame) -> pd.DataFrame:
     """What each customer feels about us."""
     return feedback[["message_id", "text"]]

@@ -1,4 +1,4 @@
-"""The verbs about whole batches and what halts them: `batch list|show|retry|discard`, `halt list|show|retry|discard`."""
+"""The verbs about whole batches and what halts them: `batch list|show|retry|discard`, `halt list|show|retry|pass|discard`."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -168,6 +168,20 @@ def retry_halt(batch: Key, reason: Reason, asset: OfAsset = None) -> None:
 
     home = prepared_home()
     batch_orders.retry_halted(home, batch, asset, stated(reason))
+    _work(home, batch)
+
+
+@halt_app.command(name="pass")
+def pass_halt(batch: Key, reason: Reason, asset: OfAsset = None) -> None:
+    """Let the anomalies of a halted batch pass, which you looked at, and run it again.
+
+    Example: orchestrate halt pass 20260313T080300Z-1a2b3c --reason "The strike was in the news"
+    """
+    from orchestration_project.governance import batch_orders
+    from orchestration_project.stores.home import prepared_home
+
+    home = prepared_home()
+    batch_orders.pass_halt(home, batch, asset, stated(reason))
     _work(home, batch)
 
 

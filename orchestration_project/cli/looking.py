@@ -15,15 +15,17 @@ def status(as_json: AsJson = False) -> None:
 
     Example: orchestrate status --json
     """
-    from orchestration_project.stores import batches
+    from orchestration_project.stores import batches, deliveries
     from orchestration_project.stores.halts import open_halts
     from orchestration_project.stores.home import prepared_home
+    from orchestration_project.stores.outbox import targets_of
 
     home = prepared_home()
     with home.ledger.read() as connection:
         counts = batches.count_states(connection)
         halts = open_halts(connection)
         aside = batches.set_aside(connection)
+        undelivered = deliveries.troubles(connection, targets_of(home))
     if as_json:
         say_json(counts)
         return
@@ -32,6 +34,8 @@ def status(as_json: AsJson = False) -> None:
         complain(f"{halt.asset} of batch {halt.partition} is halted since run {halt.run_id}. {halt.reason}")
     for batch in aside:
         complain(f"Batch {batch.batch} was set aside. {batch.cause}")
+    for trouble in undelivered:
+        complain(trouble)
 
 
 def alerts(as_json: AsJson = False) -> None:

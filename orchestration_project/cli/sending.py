@@ -17,7 +17,19 @@ MOST_ALERTS = 5
 
 
 def send(
-    items: Annotated[list[str], typer.Argument(metavar="TEXT | FILE…", help="One message, or files of messages.")],
+    items: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TEXT | FILE…",
+            help="One message, or files: .csv, .tsv, .json, .jsonl, .txt, .eml (also as .gz or .zst), .parquet.",
+        ),
+    ],
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="What the files are written in, such as latin-1. Else UTF-8, or UTF-16 with its mark."
+        ),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the outcome.")] = True,
     as_json: AsJson = False,
 ) -> None:
@@ -30,7 +42,7 @@ def send(
     from orchestration_project.stores.home import prepared_home
 
     home = prepared_home()
-    tokens, rows = take_in(home, items)
+    tokens, rows = take_in(home, items, encoding)
     own: set[str] = set()
     if wait:
         own = finish_batches(home, tokens)
@@ -50,15 +62,17 @@ def send(
         raise typer.Exit(1)
 
 
-def take_in(home: "Home", items: Sequence[str]) -> tuple[list[str], int]:
+def take_in(home: "Home", items: Sequence[str], encoding: str | None = None) -> tuple[list[str], int]:
     """Receive and register files, or one text; returns the tokens they were received under and the number of messages.
 
-    A file that cannot be read is refused by name, and nothing of it is kept.
+    A file that cannot be read is refused by name, and nothing of it is kept. `encoding` is that of the files.
     """
     from orchestration_project.stores import arrivals
 
     files = files_among(items)
-    received = [arrivals.receive(home, file) for file in files] if files else [_receive_text(home, items[0])]
+    if encoding and not files:
+        raise Refused("--encoding is of files, and a message on the command line is text. Leave it out.")
+    received = [arrivals.receive(home, file, encoding) for file in files] or [_receive_text(home, items[0])]
     rows = 0
     for path in received:
         try:
@@ -71,13 +85,13 @@ def take_in(home: "Home", items: Sequence[str]) -> tuple[list[str], int]:
 
 def files_among(items: Sequence[str]) -> list[Path]:
     """The items as files; empty when they are one text. Refused for a name that looks like a file and is none."""
-    from orchestration_project.stores.formats import SUFFIXES
+    from orchestration_project.stores.file_kinds import is_readable_name
 
     paths = [Path(item).expanduser() for item in items]
     missing = [path for path in paths if not _is_file(path)]
     if not missing:
         return paths
-    if len(items) == 1 and missing[0].suffix.lower() not in SUFFIXES:
+    if len(items) == 1 and not is_readable_name(missing[0].name):
         return []
     raise Refused(f"There is no file {missing[0]}. Name files that exist, or put one message in quotes.")
 

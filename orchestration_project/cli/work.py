@@ -42,10 +42,16 @@ def finish_requested(home: Home) -> None:
 
 
 def run_unless_project_does(home: Home) -> int:
-    """Run every requested run where no running project, nor another command, does; returns how many."""
+    """Run every requested run, and deliver notices, where no running project, nor another command, does; returns how
+    many runs.
+    """
+    from orchestration_project.dispatch.delivery import deliver
+
     try:
         with FileLock(home.running_lock, timeout=0):
-            return run_requested(home)
+            number = run_requested(home)
+            deliver(home, note)
+            return number
     except Timeout:
         return 0
 

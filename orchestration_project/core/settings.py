@@ -8,6 +8,7 @@ from typing import Any, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from orchestration_project.core.errors import SettingRefused
+from orchestration_project.core.targets import read_targets
 
 PROJECT = Path(__file__).resolve().parents[2]
 """The checkout: the folder that holds `orchestration_project/` and `assets/`."""
@@ -69,8 +70,9 @@ def _folder(text: str) -> Path:
         raise ValueError("Set the path of a folder.") from error
 
 
-def _setting(default: Any, read: Callable[[str], Any], meaning: str) -> Any:
-    return field(default=default, metadata={"read": read, "meaning": meaning})
+def _setting(default: Any, read: Callable[[str], Any], meaning: str, *, is_secret: bool = False) -> Any:
+    metadata = {"read": read, "meaning": meaning, "is_secret": is_secret}
+    return field(default=default, repr=not is_secret, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,9 @@ class Settings:
     attempts: int = _setting(3, _count, "Runs of a batch before it is set aside.")
     lease_seconds: float = _setting(60.0, _seconds, "How long a submitter may take before another submits.")
     heartbeat_seconds: float = _setting(5.0, _seconds, "How often a run says that it lives; silent for 6 times: dead.")
+    notify: tuple[str, ...] = _setting(
+        (), read_targets, "Apprise URLs that notices go to, with commas or blanks between them.", is_secret=True
+    )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
@@ -109,7 +114,8 @@ class Settings:
                 values[entry.name] = entry.metadata["read"](text)
             except ValueError as error:
                 hint = str(error) if str(error).startswith("Set ") else f"Set {_kind(entry.type)}."
-                raise SettingRefused(f"{variable(entry.name)} is {text!r}. {hint}") from error
+                shown_text = "not shown, for it may hold secrets" if entry.metadata["is_secret"] else repr(text)
+                raise SettingRefused(f"{variable(entry.name)} is {shown_text}. {hint}") from error
         return cls(**values)
 
 

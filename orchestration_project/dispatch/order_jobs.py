@@ -96,6 +96,12 @@ def close_halt(context: dg.OpExecutionContext, config: HaltOrder) -> None:
     context.log.info("The batch is discarded with it." if is_gone else "The last good version counts again.")
 
 
+@dg.op(required_resource_keys={HOME}, description="Let the anomalies of a halted batch pass, and run it again.")
+def let_pass(context: dg.OpExecutionContext, config: HaltOrder) -> None:
+    key = _order(batch_orders.pass_halt, _home(context), config.batch, config.asset or None, _reason(config.reason))
+    context.log.info(f"Requested as {key}.")
+
+
 def order_jobs() -> list[dg.JobDefinition]:
     """A job for each order."""
     named = {
@@ -104,6 +110,7 @@ def order_jobs() -> list[dg.JobDefinition]:
         "discard_refused_rows": discard,
         "retry_batch": retry,
         "discard_batch": give_up,
+        "pass_halt": let_pass,
         "discard_halt": close_halt,
     }
     return [_job(name, operation) for name, operation in named.items()]

@@ -10,9 +10,11 @@ from typing import Any
 
 import dagster as dg
 
+from orchestration_project.core.errors import Refused
+from orchestration_project.dispatch.delivery import deliver
 from orchestration_project.dispatch.lost_runs import end_lost_runs
 from orchestration_project.model_output.partitions import BATCHES
-from orchestration_project.stores import arrivals, batches, outbox, run_requests
+from orchestration_project.stores import arrivals, batches, run_requests
 from orchestration_project.stores.home import Home, prepared_home
 from orchestration_project.stores.run_requests import KEY_TAG, RunRequest
 
@@ -29,8 +31,9 @@ def arrivals_sensor(name: str, job: Any, **arguments: Any) -> dg.SensorDefinitio
     @dg.sensor(name=name, job=job, minimum_interval_seconds=2, **arguments)
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         home = prepared_home()
-        take_in(home)
-        outbox.deliver(home, context.log.info)
+        for trouble in take_in(home):
+            context.log.error(trouble)
+        deliver(home, context.log.info)
         end_lost_runs(home, context.instance)
         requests = list(_leased(home))
         if not requests:
@@ -46,12 +49,19 @@ def arrivals_sensor(name: str, job: Any, **arguments: Any) -> dg.SensorDefinitio
     return sensor
 
 
-def take_in(home: Home) -> None:
-    """Register what waits in the inbox or was received before, and open batches for all of it."""
-    arrivals.register_received(home)
-    arrivals.take_in_inbox(home)
+def take_in(home: Home) -> list[str]:
+    """Register what waits in the inbox or was received before, and open batches for all of it; returns why something
+    could not be taken in, which the next tick does.
+    """
+    troubles: list[str] = []
+    for look in (arrivals.register_received, arrivals.take_in_inbox):
+        try:
+            look(home)
+        except Refused as trouble:
+            troubles.append(str(trouble))
     while batches.open_next(home):
         pass
+    return troubles
 
 
 def _leased(home: Home) -> Iterator[RunRequest]:

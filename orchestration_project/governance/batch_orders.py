@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from orchestration_project.core.errors import Refused, UnknownName, did_you_mean
 from orchestration_project.governance import audit
-from orchestration_project.stores import batches, claims, manifest, quarantine, run_requests
+from orchestration_project.stores import batches, claims, manifest, measurements, quarantine, run_requests
 from orchestration_project.stores.batches import Batch
 from orchestration_project.stores.halts import Halt, close_halts, open_halts
 from orchestration_project.stores.home import Home
@@ -49,6 +49,25 @@ def retry_halted(home: Home, batch: str, asset: str | None, reason: str) -> str:
     with home.ledger.read() as connection:
         require_halt(connection, batch, asset)
     return retry_batch(home, batch, reason)
+
+
+def pass_halt(home: Home, batch: str, asset: str | None, reason: str) -> str:
+    """Let the anomalies of a halted batch pass, which somebody looked at, and run it again; returns the request's key.
+    Its contract is not touched: Refused for a halt that no anomaly opened.
+    """
+    with home.ledger.write() as connection:
+        halt = require_halt(connection, batch, asset)
+        if not halt.reason.startswith(measurements.UNLIKE):
+            raise Refused(
+                f"{halt.asset} of batch {batch} is not halted by an anomaly: {halt.reason} "
+                f"Mend the cause and run: orchestrate halt retry {batch}"
+            )
+        _refuse_requested(connection, batch)
+        measurements.let_pass(connection, asset=halt.asset, partition=batch, reason=reason)
+        batches.set_state(connection, batch, "working")
+        detail = {"reason": reason, "halted_for": halt.reason}
+        audit.append(connection, "anomaly passed", f"{halt.asset}/{batch}", detail)
+        return run_requests.request(connection, batch=batch, cause="retry")
 
 
 def discard_halt(home: Home, batch: str, asset: str | None, reason: str) -> bool:

@@ -19,6 +19,7 @@ from orchestration_project.model_output.gate import check_specs
 from orchestration_project.model_output.inputs import Signature, key_of
 from orchestration_project.model_output.partitions import BATCHES
 from orchestration_project.model_output.step import Function, Record, Step, run_step
+from orchestration_project.model_output.watch import Watch, watch_specs
 from orchestration_project.performers.cascade import Cascade
 from orchestration_project.performers.decision import Decision, answering
 from orchestration_project.stores.outbox import Notice
@@ -41,13 +42,15 @@ def governed_asset(
     record: Record | None = None,
     partitions_def: dg.PartitionsDefinition | None = BATCHES,
     output_required: bool = True,
+    watch: Watch | None = None,
     **arguments: Any,
 ) -> Callable[[Function], dg.AssetsDefinition]:
     """An asset whose function gives rows of a contract: loaded, computed, gated and published as one step.
 
     Parameters of the function name its input assets; `inputs` maps a parameter to an asset of another name, and `deps`
-    names assets that it only reads by SQL, through a `warehouse` parameter. `announce` makes a notice of each published row; `record` writes what else belongs into the transaction that publishes.
-    `arguments` go to `dg.asset`.
+    names assets that it only reads by SQL, through a `warehouse` parameter. `announce` makes a notice of each published
+    row; `record` writes what else belongs into the transaction that publishes; `watch` holds batches against those
+    before them. `arguments` go to `dg.asset`.
     """
 
     def decorate(function: Function) -> dg.AssetsDefinition:
@@ -60,6 +63,7 @@ def governed_asset(
             output_required=output_required,
             announce=announce,
             record=record,
+            watch=watch,
         )
         return _asset(step, partitions_def, own)
 
@@ -67,12 +71,18 @@ def governed_asset(
 
 
 def model_output(
-    cascade: Cascade, *, contract: type[Decision], inputs: Mapping[str, str] | None = None, **arguments: Any
+    cascade: Cascade,
+    *,
+    contract: type[Decision],
+    inputs: Mapping[str, str] | None = None,
+    watch: Watch | None = None,
+    **arguments: Any,
 ) -> Callable[[Function], dg.AssetsDefinition]:
     """An asset whose rows are decisions: the function chooses the rows and what the performers are shown, the cascade
     decides.
 
-    The function returns `message_id` and the columns that the performers look at. `arguments` go to `dg.asset`.
+    The function returns `message_id` and the columns that the performers look at. `watch` holds batches of decisions
+    against those before them. `arguments` go to `dg.asset`.
     """
     if not issubclass(contract, Decision):  # pyright: ignore[reportUnnecessaryIsInstance]  # not everybody runs pyright
         raise TypeError(f"{contract.__name__} is no Decision. Build the contract of a model output on Decision.")
@@ -85,6 +95,7 @@ def model_output(
             contract=contract,
             signature=Signature.of(function, inputs or {}, own.get("deps", ())),
             cascade=cascade,
+            watch=watch,
         )
         kinds = dict.fromkeys(["python", *(performer.kind for performer in cascade.performers)])
         own.setdefault("kinds", set(list(kinds)[:3]))
@@ -119,7 +130,10 @@ def _asset(
         name=step.name,
         deps=[*inputs, *champions, *more],
         partitions_def=partitions_def,
-        check_specs=check_specs(step.name, contract, is_partitioned=partitions_def is not None),
+        check_specs=[
+            *check_specs(step.name, contract, is_partitioned=partitions_def is not None),
+            *watch_specs(step.name, step.watch),
+        ],
         required_resource_keys={HOME},
         output_required=step.output_required,
         metadata=metadata,

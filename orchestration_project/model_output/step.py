@@ -5,7 +5,7 @@ Every asset of a workflow runs through it.
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dagster as dg
@@ -18,7 +18,9 @@ from orchestration_project.core.settings import dagster_home
 from orchestration_project.model_output import publication
 from orchestration_project.model_output.gate import Judgement, check_results, judge
 from orchestration_project.model_output.inputs import Inputs, Run, Signature, load
+from orchestration_project.model_output.measures import Seen
 from orchestration_project.model_output.publication import Outcome
+from orchestration_project.model_output.watch import Found, Watch, watch_results
 from orchestration_project.performers.cascade import Cascade, Decisions
 from orchestration_project.performers.decision import answering
 from orchestration_project.stores import claims, manifest, outbox
@@ -52,6 +54,7 @@ class Step:
     output_required: bool = True
     announce: Callable[[Mapping[str, Any]], Notice] | None = None
     record: Record | None = None
+    watch: Watch | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,9 @@ def _attempt(step: Step, context: dg.AssetExecutionContext, home: Home, partitio
         contract = answering(contract, computed.decisions.labels)
     checked = check(contract, computed.frame)
     judgement = judge(checked, home.settings, len(computed.unparsable))
+    found = _look(step, home, partition, computed, judgement)
+    if judgement.halt is None and found is not None:
+        judgement = replace(judgement, halt=found.halt)
     outcome = Outcome(
         step.name,
         partition,
@@ -146,6 +152,7 @@ def _attempt(step: Step, context: dg.AssetExecutionContext, home: Home, partitio
     if judgement.halt:
         publication.halt(home, outcome, judgement.halt, replaces=replaces, inputs=inputs.versions)
         yield from check_results(step.name, contract, judgement)
+        yield from watch_results(step.name, step.watch, found)
         raise dg.Failure(f"{step.name} is halted. {judgement.halt}", allow_retries=False)
     notices = _notices(step, judgement)
     version = publication.publish(
@@ -155,11 +162,11 @@ def _attempt(step: Step, context: dg.AssetExecutionContext, home: Home, partitio
         replaces=replaces,
         inputs=inputs.versions,
         notices=notices,
-        record=step.record,
+        record=_recorded(step, partition, found),
     )
     if notices:
         outbox.deliver(home, context.log.info)
-    results = list(check_results(step.name, contract, judgement))
+    results = [*check_results(step.name, contract, judgement), *watch_results(step.name, step.watch, found)]
     if step.output_required or version.rows:
         yield dg.MaterializeResult(
             metadata=_metadata(computed, judgement, version),
@@ -248,6 +255,32 @@ def _without_duplicates(asset: str, home: Home, partition: str, arrivals: Arriva
         facts={"took_over": claim.replaced} if claim.replaced else {},
         claimed=len(claim.held),
     )
+
+
+def _look(step: Step, home: Home, partition: str, computed: Computed, judgement: Judgement) -> Found | None:
+    """How the batch stands against those before it; None without a watch, and where no row could be judged."""
+    if step.watch is None or judgement.checked.drift:
+        return None
+    seen = Seen(
+        judgement.checked.good,
+        judgement.rows + computed.duplicates,
+        computed.duplicates,
+        judgement.refused,
+        step.watch.known_words(home, step.name),
+    )
+    return step.watch.look(home, step.name, partition, seen)
+
+
+def _recorded(step: Step, partition: str, found: Found | None) -> Record:
+    """What is written in the transaction that publishes, besides the version: the step's own, and what was measured."""
+
+    def record(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        if step.record is not None:
+            step.record(connection, rows)
+        if found is not None:
+            found.record(connection, step.name, partition)
+
+    return record
 
 
 def _notices(step: Step, judgement: Judgement) -> list[Notice]:

@@ -11,32 +11,36 @@ import hmac
 import json
 import os
 import shutil
-import time
+import stat
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import sqlalchemy as sa
 
-from orchestration_project.core.errors import ArtifactRefused, FileRefused
+from orchestration_project.core.errors import FileRefused, Refused
+from orchestration_project.stores.file_kinds import kind_of, name_with_encoding
 from orchestration_project.stores.files import file_digest, flush_folder, publish_file, temporary_beside, write_file
-from orchestration_project.stores.formats import ERROR, LINE, RAW, SUFFIXES, read_slices
+from orchestration_project.stores.formats import ERROR, LINE, RAW
 from orchestration_project.stores.home import Home
+from orchestration_project.stores.inbox import complete_files, is_held_open
 from orchestration_project.stores.ledger import insert_new, now
 from orchestration_project.stores.schema import ARRIVALS
+from orchestration_project.stores.staging import frame_of, read_staged, staged_slices
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow
 
-SETTLED_SECONDS = 2.0
-"""A file in the inbox counts as complete when it has not changed for this long."""
-
 MOST_NAME_BYTES = 150
 """Of a sender's file name, the last bytes are kept: ours is longer, and a folder holds names of 255."""
+
+
+class StillWritten(Refused):
+    """A file changed while it was read; nothing of it is kept, and it is read anew later."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +81,15 @@ class Arrivals:
         return known.mask(is_missing, pd.Series(made, missing, dtype="str"))
 
 
-def receive(home: Home, source: Path) -> Path:
-    """Copy a file into the home under a name of its own; it is then ours, whatever becomes of the source."""
-    if source.suffix.lower() not in SUFFIXES:
-        raise FileRefused(f"{source.name} is no file of messages. Send one of: {', '.join(sorted(SUFFIXES))}.")
-    final = _new_place(home, source.name)
-    temporary = temporary_beside(final)
-    shutil.copyfile(source, temporary)
-    publish_file(temporary, final)
+def receive(home: Home, source: Path, encoding: str | None = None) -> Path:
+    """Copy a file into the home under a name of its own, which tells its encoding where one is given.
+
+    It is then ours, whatever becomes of the source. Refused, and nothing of it is kept, where it cannot be copied.
+    """
+    kind_of(source.name)
+    final = _new_place(home, name_with_encoding(source.name, encoding) if encoding else source.name)
+    with _whole(final, source.name) as temporary:
+        shutil.copyfile(source, temporary)
     return final
 
 
@@ -95,7 +100,8 @@ def receive_message(home: Home, message: dict[str, str]) -> Path:
     except UnicodeEncodeError as error:
         raise FileRefused(f"The message is not text at {error.object[error.start]!r}. Send it as UTF-8.") from error
     final = _new_place(home, "message.jsonl")
-    write_file(final, content)
+    with _whole(final, "The message") as temporary:
+        temporary.write_bytes(content)
     return final
 
 
@@ -103,36 +109,51 @@ def register(home: Home, received: Path) -> int:
     """Stage a received file's rows and register them as arrivals; returns how many rows.
 
     Doing it twice, or in two processes at once, registers once. FileRefused, and nothing of it is kept, for a file that
-    cannot be read.
+    cannot be read; StillWritten for one that changes meanwhile. Refused where the home cannot be written: the file
+    stays received, and whoever registers next does it.
     """
-    with _locked(received):
-        rows = _registered_rows(home, received)
-        if rows is None:
-            rows = _stage_and_register(home, received)
-        _move(received, home.archive)
+    try:
+        with _locked(received):
+            rows = _registered_rows(home, received)
+            if rows is None:
+                rows = _stage_and_register(home, received)
+            _move(received, home.archive)
+    except OSError as error:
+        name = received.name.partition("-")[2]
+        raise Refused(
+            f"{name} cannot be taken in: {_cause(error)}. It is kept, and taken in when it can be."
+        ) from error
     return rows
 
 
 def register_received(home: Home) -> None:
-    """Register what an interrupted process received and did not register."""
-    for received in sorted(home.received.glob("[!.]*")):
-        _register_or_refuse(home, received)
+    """Register what an interrupted process received and did not register, and what was still written then.
+
+    Refused with what cannot be done, when everything else is done.
+    """
+    _refuse_troubles([trouble for path in sorted(home.received.glob("[!.]*")) if (trouble := _take_in(home, path))])
 
 
 def take_in_inbox(home: Home) -> None:
     """Receive and register every complete file of the inbox.
 
-    One that cannot be read goes to `refused/`, with the reason beside it.
+    One that cannot be read goes to `refused/`, with the reason beside it; a link too, which is never followed. What
+    cannot be moved or written for now stays as it is: Refused with what that is, when everything else is done.
     """
-    for source in sorted(home.inbox.iterdir()):
-        if source.name.startswith(".") or source.suffix == ".part" or source.is_symlink() or not source.is_file():
-            continue
-        if time.time() - source.stat().st_mtime < SETTLED_SECONDS:
-            continue
+    troubles: list[str] = []
+    for source in complete_files(home.inbox):
         received = _new_place(home, source.name)
-        source.rename(received)
-        flush_folder(home.received)
-        _register_or_refuse(home, received)
+        try:
+            source.rename(received)
+            flush_folder(home.received)
+        except OSError as error:
+            if os.path.lexists(source):  # else another process took it, or its sender took it back
+                troubles.append(f"{source.name} cannot be taken out of {home.inbox}: {_cause(error)}. It stays there.")
+            elif os.path.lexists(received):
+                troubles.append(f"{source.name} may be lost in a crash: {_cause(error)}. Look after {home.received}.")
+        if os.path.lexists(received) and (trouble := _take_in(home, received)):
+            troubles.append(trouble)
+    _refuse_troubles(troubles)
 
 
 def batches_of(connection: sa.Connection, tokens: Sequence[str]) -> set[str | None]:
@@ -160,9 +181,9 @@ def read(home: Home, batch: str) -> Arrivals:
     origin: list[pd.DataFrame] = []
     broken: list[pd.DataFrame] = []
     for entry in entries:
-        table = _read_staged(home, entry["path"])
+        table = read_staged(home, entry["path"])
         good = table.filter(pyarrow.compute.field(ERROR).is_null())
-        rows.append(_frame(good.drop_columns([LINE, ERROR, RAW])))
+        rows.append(frame_of(good.drop_columns([LINE, ERROR, RAW])))
         origin.append(_origin(entry, good))
         bad = table.filter(~pyarrow.compute.field(ERROR).is_null())
         broken.append(_origin(entry, bad).assign(error=bad[ERROR].to_pandas(), raw=bad[RAW].to_pandas()))
@@ -194,6 +215,21 @@ def _new_place(home: Home, name: str) -> Path:
 
 
 @contextmanager
+def _whole(final: Path, name: str) -> Generator[Path]:
+    """Receives what is written to the temporary file; Refused, and nothing is kept, where that cannot be."""
+    temporary: Path | None = None
+    try:
+        temporary = temporary_beside(final)
+        yield temporary
+        publish_file(temporary, final)
+    except OSError as error:
+        if temporary:
+            temporary.unlink(missing_ok=True)
+        cause = error.strerror or error
+        raise Refused(f"{name} cannot be copied into {final.parent}: {cause}. Mend that, and send it again.") from error
+
+
+@contextmanager
 def _locked(received: Path) -> Generator[None]:
     """Keeps every other process from registering the same file; without effect when it is not there any more."""
     try:
@@ -201,6 +237,8 @@ def _locked(received: Path) -> Generator[None]:
     except FileNotFoundError:
         yield
         return
+    except PermissionError as error:
+        raise FileRefused(f"{received.name} may not be read. Send it with the permission to read it.") from error
     with stream:
         fcntl.flock(stream, fcntl.LOCK_EX)  # until the stream is closed, also by the process's death
         yield
@@ -219,48 +257,52 @@ def _stage_and_register(home: Home, received: Path) -> int:
     if not received.exists():
         raise FileRefused(f"{received.name} was refused by another process. The reason stands in {home.refused}.")
     token, _, name = received.name.partition("-")
-    digest = file_digest(received)
-    _discard_staged(home, token)
-    try:
-        slices = _stage(home, received, token)
-    except FileRefused:
-        _discard_staged(home, token)
-        raise
-    shared = {"file": name, "file_sha256": digest, "registered_at": now()}
+    before = _state_of(received)
+    shared = {"file": name, "file_sha256": file_digest(received), "registered_at": now()}
+    with staged_slices(home, received, token) as slices:
+        if _state_of(received) != before:
+            raise StillWritten(f"{name} changed while it was read. Send it when it is complete.")
     with home.ledger.write() as connection:
         insert_new(connection, ARRIVALS, [{**shared, **entry} for entry in slices])
     return sum(entry["rows"] for entry in slices)
 
 
-def _stage(home: Home, received: Path, token: str) -> list[dict[str, Any]]:
-    """Write a received file's rows as Parquet, a file for each slice; what the ledger is to know of each."""
-    import pyarrow.parquet
-
-    slices: list[dict[str, Any]] = []
-    for number, table in enumerate(read_slices(received, home.settings.batch_rows)):
-        staged = home.staged / f"{token}-{number:06d}.parquet"
-        temporary = temporary_beside(staged)
-        pyarrow.parquet.write_table(table, temporary, compression="zstd")
-        publish_file(temporary, staged)
-        own = [f"{field.name}: {field.type}" for field in table.schema if field.name not in (LINE, ERROR, RAW)]
-        entry = {"arrival_id": f"{token}/{number:06d}", "path": home.below(staged), "rows": table.num_rows}
-        slices.append({**entry, "columns": json.dumps(sorted(own))})
-    return slices
+def _state_of(received: Path) -> tuple[int, int]:
+    """What changes when somebody writes into a file: its size, and when it was changed last."""
+    found = received.stat()
+    return found.st_size, found.st_mtime_ns
 
 
-def _discard_staged(home: Home, token: str) -> None:
-    """Remove what an interrupted or refused registration staged; the ledger names none of it."""
-    for staged in home.staged.glob(f"{token}-*.parquet"):
-        staged.unlink()
-
-
-def _register_or_refuse(home: Home, received: Path) -> None:
+def _take_in(home: Home, received: Path) -> str | None:
+    """Register a received file, or put it aside with the reason; a sentence about what could not be done for now."""
     try:
-        register(home, received)
+        if stat.S_ISLNK(received.lstat().st_mode):
+            raise FileRefused(
+                f"{received.name} is a link, which is never followed. Put the file itself into the inbox."
+            )
+        if not is_held_open(received):
+            register(home, received)
+    except (FileNotFoundError, StillWritten):
+        return None  # another process put it away; or the next look reads it
     except FileRefused as refusal:
-        if received.exists():
-            write_file(home.refused / f"{received.name}.reason.txt", f"{refusal}\n".encode())
-            _move(received, home.refused)
+        try:
+            if os.path.lexists(received):
+                write_file(home.refused / f"{received.name}.reason.txt", f"{refusal}\n".encode())
+                _move(received, home.refused)
+        except OSError as error:
+            return f"{refusal} It cannot be put into {home.refused}: {_cause(error)}. It is kept until it can be."
+    except Refused as trouble:
+        return str(trouble)
+    return None
+
+
+def _refuse_troubles(troubles: list[str]) -> None:
+    if troubles:
+        raise Refused("\n".join(troubles))
+
+
+def _cause(error: OSError) -> str:
+    return f"{error.strerror or error} ({error.filename})" if error.filename else str(error.strerror or error)
 
 
 def _move(source: Path, folder: Path) -> None:
@@ -268,26 +310,6 @@ def _move(source: Path, folder: Path) -> None:
     with suppress(FileNotFoundError):
         source.replace(folder / source.name)
         flush_folder(folder)
-
-
-def _read_staged(home: Home, path: str) -> "pyarrow.Table":
-    import pyarrow.parquet
-
-    try:
-        return pyarrow.parquet.ParquetFile(home.root / path).read()
-    except FileNotFoundError as error:
-        raise ArtifactRefused(f"{path} is named in the ledger and is not in {home.root}. Put it back.") from error
-
-
-def _frame(table: "pyarrow.Table") -> "pd.DataFrame":
-    import pyarrow.types
-
-    whole = {
-        field.name: "UInt64" if pyarrow.types.is_unsigned_integer(field.type) else "Int64"
-        for field in table.schema
-        if pyarrow.types.is_integer(field.type) and table[field.name].null_count
-    }
-    return table.to_pandas(integer_object_nulls=True).astype(whole)
 
 
 def _origin(entry: "sa.RowMapping", table: "pyarrow.Table") -> "pd.DataFrame":

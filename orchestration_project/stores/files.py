@@ -32,8 +32,12 @@ def temporary_beside(final: Path) -> Path:
 def write_file(final: Path, content: bytes) -> None:
     """Write a file whole, over an older one if there is one."""
     temporary = temporary_beside(final)
-    temporary.write_bytes(content)
-    publish_file(temporary, final)
+    try:
+        temporary.write_bytes(content)
+        publish_file(temporary, final)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # a full disk keeps nothing half-written
+        raise
 
 
 def write_once(final: Path, content: bytes, mode: int = 0o644) -> None:

@@ -1,11 +1,9 @@
-"""Inbound files (CSV, TSV, JSON Lines, Parquet) as a stream of Arrow tables: bounded memory, nothing lost.
+"""Inbound files (CSV, TSV, JSON, JSON Lines, text, mail, Parquet) as a stream of Arrow tables: bounded memory, nothing
+lost.
 
 A row that cannot be parsed stays, with its text and the reason. A file that is not what its suffix says is refused.
 """
 
-import json
-import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,21 +13,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestration_project.core.errors import FileRefused
-from orchestration_project.stores.text_rows import Lines, Records, Row, Unreadable, check_text, read_rows
+from orchestration_project.stores.file_kinds import PARQUET, FileKind, kind_of
+from orchestration_project.stores.json_rows import Values, as_json, read_object
+from orchestration_project.stores.mail import COLUMNS as MAIL_COLUMNS
+from orchestration_project.stores.mail import LARGEST_MAIL, read_mail
+from orchestration_project.stores.opening import open_bytes, open_text
+from orchestration_project.stores.text_rows import LONGEST_ROW, Lines, Records, Row, Unreadable, WholeText, read_rows
 
 LINE = "_line"
 ERROR = "_error"
 RAW = "_raw"
 SUFFIXES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"})
+"""Of tables with a row a line, which are written too; `file_kinds` has all that are read."""
 
 LARGEST_SLICE = 64 * 2**20  # characters of a slice's rows, each cell counted as 8 more
 MOST_COLUMNS = 10_000  # of one file
 
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
 
 def read_slices(path: Path, rows_per_slice: int) -> Iterator[pa.Table]:
-    """Read a CSV, TSV, JSON Lines or Parquet file, chosen by suffix, as tables of at most `rows_per_slice` rows.
+    """Read a file of messages, of the kind that its name tells, as tables of at most `rows_per_slice` rows.
 
     Columns: `_line` (int64, from 1: the line where the row starts; in Parquet the row number), `_error` (string: why
     the row cannot be parsed, else null), `_raw` (string: its text then, with bytes that are not text written `\\xff`),
@@ -37,39 +41,52 @@ def read_slices(path: Path, rows_per_slice: int) -> Iterator[pa.Table]:
 
     CSV and TSV: every column is string, an empty field is null. A quote that is never closed, or only amid the text of
     another line, costs the line in which it opens; the lines behind it are read as rows of their own. Parquet: the
-    file's own types. JSON Lines: a slice has its own columns and those of all slices before it. A column is string,
-    bool, int64 or float64 if all its values in the slice are, so its type may differ between slices; without values it
-    is string. Elsewhere strings stay, and the rest is written as JSON; so are integers beyond int64, or 2**53 among
-    floats. A line of text ends with \\n or \\r\\n, and with a \\r alone only if there is no \\n in the first 8 KiB.
+    file's own types. Text (.txt): one row, column `text`. Mail (.eml): one row, see `mail`. JSON (an array of objects,
+    or objects one after another) and JSON Lines: a slice has its own columns and those of all slices before it. A
+    column is string, bool, int64 or float64 if all its values in the slice are, so its type may differ between slices;
+    without values it is string. Elsewhere strings stay, and the rest is written as JSON; so are integers beyond int64,
+    or 2**53 among floats. How a line ends, and which encoding is read: see `opening`.
 
     Memory follows the slice: in Parquet its number of rows, else also their length: it may end early (`LARGEST_SLICE`),
-    and a row of `LONGEST_ROW` characters is an error, of which `_raw` holds the beginning.
+    and a row of `LONGEST_ROW` characters is an error, of which `_raw` holds the beginning. A mail is read whole.
 
-    Iterating raises `FileRefused` for a file that is missing, of another suffix, binary, UTF-16 or not Parquet, and for
-    column names that are empty (JSON may), repeated, reserved or more than `MOST_COLUMNS`; for damage in Parquet and a
-    reserved JSON key only when it gets there, so keep no slice before the last has come.
+    Iterating raises `FileRefused` for a file that is missing, of another kind, binary, no mail, no JSON or not Parquet,
+    and for column names that are empty (JSON may), repeated, reserved or more than `MOST_COLUMNS`; for damage in
+    Parquet or a compression, a reserved JSON key and a file that unpacks without end only when it gets there, so keep
+    no slice before the last has come.
     """
     if rows_per_slice < 1:
         raise ValueError(f"rows_per_slice is {rows_per_slice}. Give 1 or more.")
-    if (suffix := path.suffix.lower()) not in SUFFIXES:
-        raise FileRefused(f"{path.name} has the suffix '{suffix}'. Send one of: {', '.join(sorted(SUFFIXES))}.")
+    kind = kind_of(path.name)
     if not path.is_file():
         raise FileRefused(f"{path} is not a file. Check the path.")
-    if path.stat().st_size == 0:
+    if kind.suffix == PARQUET:
+        if path.stat().st_size:
+            yield from _parquet_slices(path, rows_per_slice)
+    elif path.stat().st_size or kind.compression:
+        columns: dict[str, None] = {}
+        yield from _slices(_rows(path, kind, columns), rows_per_slice, columns)
+
+
+def _rows(path: Path, kind: FileKind, columns: dict[str, None]) -> Iterator[Row]:
+    """The rows of a file of text; the names that are met so far are put into `columns`."""
+    if kind.suffix == ".eml":
+        columns.update(dict.fromkeys(MAIL_COLUMNS))
+        yield from _mail_rows(path, kind)
         return
-    if suffix == ".parquet":
-        yield from _parquet_slices(path, rows_per_slice)
-        return
-    newline = _newline_of(path)
-    delimiter = {".csv": ",", ".tsv": "\t"}.get(suffix)
-    columns: dict[str, None] = {}
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline=newline) as file:
-        lines = Lines(file)
-        if delimiter:
-            rows = _csv_rows(path, lines, delimiter, columns)
+    with open_text(path, kind, newline=None if kind.suffix == ".json" else "") as file:
+        if kind.suffix == ".json":
+            found = Values(file, path.name)
+            yield from read_rows(found, lambda: _read_object(path, found, columns, "Write an array of {...}."))
+        elif kind.suffix == ".txt":
+            columns["text"] = None
+            text = WholeText(file)
+            yield from read_rows(text, lambda: {"text": kept} if (kept := next(text).rstrip("\r\n")) else None)
+        elif kind.suffix in _DELIMITERS:
+            yield from _csv_rows(path, Lines(file), _DELIMITERS[kind.suffix], columns)
         else:
-            rows = read_rows(lines, lambda: _read_object(path, lines, columns))
-        yield from _slices(rows, rows_per_slice, columns)
+            lines = Lines(file)
+            yield from read_rows(lines, lambda: _read_object(path, lines, columns, "Write one {...} a line."))
 
 
 def _csv_rows(path: Path, lines: Lines, delimiter: str, columns: dict[str, None]) -> Iterator[Row]:
@@ -96,30 +113,10 @@ def _csv_rows(path: Path, lines: Lines, delimiter: str, columns: dict[str, None]
     yield from read_rows(lines, read)
 
 
-def _read_object(path: Path, lines: Lines, columns: dict[str, None]) -> dict[str, Any] | None:
-    """The object of the next line, what is nested in it as JSON, its keys put into `columns`; None for a blank line."""
-    text = next(lines)
-    if not text.strip(" \t\r\n"):
-        return None
-    check_text(text)
-    try:
-        found = _DECODER.decode(text)
-        if not isinstance(found, dict):
-            raise Unreadable(f"expected an object, found {text.strip():.40}. Write one {{...}} a line.")
-        if _SURROGATE.search(text):
-            _json(found).encode()
-        for key, value in found.items():
-            if isinstance(value, (dict, list)):
-                found[key] = _json(value)
-        if "\\u0000" in text and any(isinstance(value, str) and "\0" in value for value in found.values()):
-            raise Unreadable("\\u0000 is NUL, which is no character of a text. Leave it out.")
-    except json.JSONDecodeError as error:
-        raise Unreadable(f"not JSON: {error.msg} at character {error.pos + 1}. Write one {{...}} a line.") from error
-    except UnicodeEncodeError as error:
-        raise Unreadable(f"{error.object[error.start]!r} is half a character. Write it whole.") from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of levels
-        raise Unreadable("a number is too long, or the nesting too deep, to be read. Write it as a string.") from error
-    if not found.keys() <= columns.keys():
+def _read_object(path: Path, pieces: Lines | Values, columns: dict[str, None], advice: str) -> dict[str, Any] | None:
+    """The object of the next piece, its keys put into `columns`; None for a blank one."""
+    found = read_object(next(pieces), pieces.encoding, advice)
+    if found is not None and not found.keys() <= columns.keys():
         _refuse_reserved_names(path, found)
         if len(columns.keys() | found.keys()) > MOST_COLUMNS:
             raise Unreadable(f"the file has more than {MOST_COLUMNS} keys with this row's. Put them into one object.")
@@ -127,23 +124,19 @@ def _read_object(path: Path, lines: Lines, columns: dict[str, None]) -> dict[str
     return found
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        [(key, times)] = Counter(key for key, _ in pairs).most_common(1)
-        raise Unreadable(f"the key {key!r:.80} stands {times} times in one object. Keep one.")
-    return found
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise Unreadable(f"{text:.40} is not a number that JSON and float64 hold. Write null, or a string.")
-    return number
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_finite, parse_constant=_finite)
-_json = json.JSONEncoder(ensure_ascii=False).encode
+def _mail_rows(path: Path, kind: FileKind) -> Iterator[Row]:
+    """The one row of a mail."""
+    with open_bytes(path, kind) as file:
+        content = file.read(LARGEST_MAIL + 1)
+    try:
+        values = read_mail(content, kind.encoding)
+    except Unreadable as flaw:
+        raw = content[:LONGEST_ROW].decode(errors="backslashreplace").replace("\0", "\\x00")
+        yield Row(1, len(content), {}, str(flaw), raw)
+        return
+    if values is None:
+        raise FileRefused(f"{path.name} is no mail: it has no header. Send a text as .txt.")
+    yield Row(1, len(content), values)
 
 
 def _slices(rows: Iterator[Row], rows_per_slice: int, columns: dict[str, None]) -> Iterator[pa.Table]:
@@ -177,7 +170,7 @@ def _column(values: list[Any]) -> pa.Array:
         return pa.array(values, pa.int64())
     if kinds and kinds <= {int, float} and all(abs(value) <= 2**53 for value in integers):
         return pa.array(values, pa.float64())
-    return pa.array([value if value is None or type(value) is str else _json(value) for value in values], pa.string())
+    return pa.array([value if value is None or type(value) is str else as_json(value) for value in values], pa.string())
 
 
 def _parquet_slices(path: Path, rows_per_slice: int) -> Iterator[pa.Table]:
@@ -187,23 +180,13 @@ def _parquet_slices(path: Path, rows_per_slice: int) -> Iterator[pa.Table]:
             _refuse_unusable_names(path, names)
             line = 1
             for batch in file.iter_batches(batch_size=rows_per_slice):
+                batch.validate(full=True)  # a text that is not UTF-8 would fail whoever reads the row
                 lines = pa.array(range(line, line + len(batch)), pa.int64())
                 empty = pa.nulls(len(batch), pa.string())
                 yield pa.table([lines, empty, empty, *batch.columns], names=[LINE, ERROR, RAW, *names])
                 line += len(batch)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last of a column's name
         raise FileRefused(f"{path.name} is not whole Parquet ({error!r:.300}). Write it anew.") from error
-
-
-def _newline_of(path: Path) -> str:
-    """What ends a line, "" for any line end; a file that is binary or UTF-16 is refused."""
-    with path.open("rb") as file:
-        start = file.read(8192)
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise FileRefused(f"{path.name} starts with {start[:2].hex(' ')}, as UTF-16 does: save it as UTF-8.")
-    if b"\0" in start:
-        raise FileRefused(f"{path.name} is not text: byte {start.index(0) + 1} is NUL. Save it as text in UTF-8.")
-    return "\n" if b"\n" in start else ""
 
 
 def _refuse_unusable_names(path: Path, names: list[str]) -> None:

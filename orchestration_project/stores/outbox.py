@@ -1,4 +1,8 @@
-"""Notices to people: rows of the ledger before anybody is told, delivered at least once and recorded when they are."""
+"""Notices to people: rows of the ledger before anybody is told, delivered at least once and recorded when they are.
+
+Here they reach the home's own files and the console. What goes to other targets waits in `deliveries`, and the sensor
+sends it, so that no step waits for a network.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -7,10 +11,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from orchestration_project.core.errors import Conflict
+from orchestration_project.core.targets import target_name
+from orchestration_project.stores import deliveries
 from orchestration_project.stores.files import write_file
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.ledger import Ledger, insert_new, now
 from orchestration_project.stores.schema import OUTBOX
+
+OF_A_RUN = ""
+"""In the place of an asset: the notice is about a run, for whoever runs the project. No asset has that name."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +48,10 @@ def record(connection: sa.Connection, *, asset: str, partition: str, notices: Se
 
 
 def recorded(connection: sa.Connection) -> list[dict[str, Any]]:
-    """Every notice, oldest first: key, title, body, facts, asset, batch, recorded_at, delivered_at."""
+    """Every notice of an asset, oldest first: key, title, body, facts, asset, batch, recorded_at, delivered_at."""
     columns = [column for column in OUTBOX.c if column.name not in ("notice_id", "partition")]
-    query = sa.select(*columns, OUTBOX.c.partition.label("batch")).order_by(OUTBOX.c.notice_id)
+    query = sa.select(*columns, OUTBOX.c.partition.label("batch")).where(OUTBOX.c.asset != OF_A_RUN)
+    query = query.order_by(OUTBOX.c.notice_id)
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
@@ -49,8 +59,9 @@ def deliver(home: Home, tell: Callable[[str], object]) -> int:
     """Deliver what waits: a line to `tell`, a Markdown file in the home's notices. Returns how many were delivered.
 
     A crash between telling and recording tells again; the file, named by the notice's number, is then written over with
-    the same text.
+    the same text. For each target of the setting what waits is planned first, and not sent.
     """
+    deliveries.plan(home.ledger, targets_of(home))
     with home.ledger.read() as connection:
         query = sa.select(OUTBOX).where(OUTBOX.c.delivered_at.is_(None)).order_by(OUTBOX.c.notice_id)
         waiting = connection.execute(query).mappings().all()
@@ -60,6 +71,11 @@ def deliver(home: Home, tell: Callable[[str], object]) -> int:
         tell(row["title"])
         _mark_delivered(home.ledger, row["notice_id"])
     return len(waiting)
+
+
+def targets_of(home: Home) -> dict[str, str]:
+    """Name of each target that the setting names → its URL."""
+    return {target_name(url, home.secret): url for url in home.settings.notify}
 
 
 def _mark_delivered(ledger: Ledger, notice_id: int) -> None:

@@ -179,6 +179,42 @@ OUTBOX = sa.Table(
     sa.Column("delivered_at", _MOMENT),
 )
 
+DELIVERY_TARGETS = sa.Table(
+    "delivery_targets",
+    METADATA,
+    sa.Column("target", sa.String, primary_key=True),  # short name, without secrets
+    sa.Column("planned_through", sa.Integer, nullable=False),  # notice; it gets those after it
+    sa.Column("failures", sa.Integer, nullable=False),  # attempts in a row that failed
+    sa.Column("attempt_id", sa.Integer),  # that holds the lease; null: none is made
+    sa.Column("lease_until", _MOMENT),
+)
+
+DELIVERIES = sa.Table(
+    "deliveries",
+    METADATA,
+    sa.Column("delivery_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("notice_id", sa.Integer, nullable=False),
+    sa.Column("target", sa.String, nullable=False),
+    sa.Column("state", sa.String, nullable=False),  # waiting, delivered, failed
+    sa.Column("attempts", sa.Integer, nullable=False),  # since it was recorded, or started anew
+    sa.Column("next_attempt_at", _MOMENT),  # null: none will be made
+    sa.Column("last_error", sa.String),
+    sa.Column("delivered_at", _MOMENT),
+    sa.UniqueConstraint("notice_id", "target"),
+    sa.Index("ix_deliveries_open", "target", "state", "notice_id"),
+)
+
+DELIVERY_ATTEMPTS = sa.Table(
+    "delivery_attempts",
+    METADATA,
+    sa.Column("attempt_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("delivery_id", sa.Integer, nullable=False, index=True),
+    sa.Column("began_at", _MOMENT, nullable=False),
+    sa.Column("ended_at", _MOMENT),
+    sa.Column("outcome", sa.String),  # delivered, failed; null: under way, or its process died
+    sa.Column("error", sa.String),
+)
+
 AUDIT = sa.Table(
     "audit",
     METADATA,
@@ -198,4 +234,23 @@ AUDIT_HEAD = sa.Table(
     sa.Column("only", sa.Integer, primary_key=True),  # always 1
     sa.Column("sequence", sa.Integer, nullable=False),
     sa.Column("digest", sa.String, nullable=False),
+)
+
+MEASUREMENTS = sa.Table(
+    "measurements",
+    METADATA,
+    sa.Column("asset", sa.String, primary_key=True),
+    sa.Column("partition", sa.String, primary_key=True),
+    sa.Column("measure", sa.String, primary_key=True),
+    sa.Column("value", sa.JSON, nullable=False),
+    sa.Column("measured_at", _MOMENT, nullable=False, index=True),  # of the batch's first version
+)
+
+PASSES = sa.Table(
+    "passes",
+    METADATA,
+    sa.Column("asset", sa.String, primary_key=True),
+    sa.Column("partition", sa.String, primary_key=True),
+    sa.Column("reason", sa.String, nullable=False),  # why its anomalies may pass
+    sa.Column("passed_at", _MOMENT, nullable=False),
 )

@@ -8,12 +8,12 @@ import csv
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple, Protocol, TextIO
 
 LONGEST_ROW = 16 * 2**20  # characters of one CSV record or one JSON line
 
 _OPEN_QUOTE = "a quote opens in this row and is never closed. Close it, or double it if it is text."
-_NOT_TEXT = re.compile("[\0\udc80-\udcff]")  # a NUL, or a byte that surrogateescape has hidden
+_NOT_TEXT = re.compile("[\0\udc00-\udcff]")  # a NUL, or a byte that is not of the encoding (`opening.BYTES_AS_TEXT`)
 
 
 class Unreadable(Exception):
@@ -30,11 +30,22 @@ class Row(NamedTuple):
     raw: str | None = None
 
 
+class Pieces(Protocol):
+    """A file that is read row by row: where the row starts, its characters, and what was read of it."""
+
+    line: int
+    size: int
+    row: list[str]
+
+    def begin_row(self) -> None: ...
+
+
 class Lines(Iterator[str]):
     """The lines of a text file: counted, and kept until the next row begins."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
+        self.encoding = encoding_of(file)
         self._given_back: deque[str] = deque()
         # Characters that a row may reach over several lines. It shrinks by what was read in vain and grows by what was
         # read for good, so that a file in which no quote closes is not read to its end for each of its lines.
@@ -83,21 +94,47 @@ class Lines(Iterator[str]):
         return line
 
 
-def read_rows(lines: Lines, read: Callable[[], dict[str, Any] | None]) -> Iterator[Row]:
+class WholeText(Iterator[str]):
+    """A file that is one row."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self.encoding = encoding_of(file)
+        self.line = 1
+        self.begin_row()
+
+    def __next__(self) -> str:
+        text = self._file.read(LONGEST_ROW)
+        if not text:
+            raise StopIteration
+        self.row.append(text)
+        self.size = len(text)
+        if self.size == LONGEST_ROW:
+            while self._file.read(LONGEST_ROW):  # to the end, where a compressed file tells whether it is whole
+                pass
+            raise Unreadable(f"the text reaches {LONGEST_ROW} characters. Shorten it, or send its parts as rows.")
+        check_text(text, self.encoding)
+        return text
+
+    def begin_row(self) -> None:
+        self.row: list[str] = []
+        self.size = 0
+
+
+def read_rows(pieces: Pieces, read: Callable[[], dict[str, Any] | None]) -> Iterator[Row]:
     """Every row that `read` gives before StopIteration; there None is a blank line, `Unreadable` an error."""
     while True:
-        lines.begin_row()
+        pieces.begin_row()
         try:
             values = read()
         except StopIteration:
             return
         except Unreadable as flaw:
-            raw = "".join(lines.row).encode(errors="surrogateescape").decode(errors="backslashreplace")
-            raw = raw.replace("\0", "\\x00").removesuffix("\n").removesuffix("\r")
-            yield Row(lines.line, lines.size, {}, str(flaw), raw)
+            raw = _NOT_TEXT.sub(lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", "".join(pieces.row))
+            yield Row(pieces.line, pieces.size, {}, str(flaw), raw.removesuffix("\n").removesuffix("\r"))
         else:
             if values is not None:
-                yield Row(lines.line, lines.size, values)
+                yield Row(pieces.line, pieces.size, values)
 
 
 class Records:
@@ -122,7 +159,7 @@ class Records:
             self._refuse_open_quote()
             raise Unreadable(f"not CSV: {str(error).partition(' - ')[0]}. Correct the row.") from error
         self._refuse_open_quote()
-        check_text("".join(self._lines.row))
+        check_text("".join(self._lines.row), self._lines.encoding)
         return fields
 
     def _refuse_open_quote(self) -> None:
@@ -138,11 +175,19 @@ class Records:
             raise Unreadable(_OPEN_QUOTE) from error
 
 
-def check_text(row: str) -> None:
-    """Raise Unreadable for a row with a byte that is no text."""
+def check_text(row: str, encoding: str) -> None:
+    """Raise Unreadable for a row with a byte that is not of the encoding, or a NUL."""
     if row.isascii() and "\0" not in row:
         return
     if bad := _NOT_TEXT.search(row):
-        place = len(row[: bad.start()].encode()) + 1
-        byte = ord(bad[0]) & 0xFF
-        raise Unreadable(f"byte {place} of the row is 0x{byte:02x}, which is not UTF-8 text. Save the file as UTF-8.")
+        place = len(row[: bad.start()].encode(encoding)) + 1
+        name = encoding.upper().removesuffix("-LE")
+        raise Unreadable(
+            f"byte {place} of the row is 0x{ord(bad[0]) & 0xFF:02x}, which is not {name} text. "
+            "Save the file as UTF-8, or send it with --encoding."
+        )
+
+
+def encoding_of(file: TextIO) -> str:
+    """The encoding of a file's characters, without the mark that only its beginning has."""
+    return {"utf-8-sig": "utf-8", "utf-16": "utf-16-le"}.get(file.encoding, file.encoding)
