@@ -70,6 +70,13 @@ def _folder(text: str) -> Path:
         raise ValueError("Set the path of a folder.") from error
 
 
+def _file(text: str) -> Path:
+    try:
+        return Path(text).expanduser().resolve()
+    except (RuntimeError, OSError) as error:
+        raise ValueError("Set the path of a file.") from error
+
+
 def _setting(default: Any, read: Callable[[str], Any], meaning: str, *, is_secret: bool = False) -> Any:
     metadata = {"read": read, "meaning": meaning, "is_secret": is_secret}
     return field(default=default, repr=not is_secret, metadata=metadata)
@@ -93,6 +100,9 @@ class Settings:
     )
     follow_up_labels: tuple[str, ...] = _setting(
         ("negative",), _names, "Labels of sentiment whose messages go on to issue, with commas between them."
+    )
+    accepted_columns: Path = _setting(
+        PROJECT / "assets" / "accepted_columns.csv", _file, "File of columns that were accepted besides the contracts'."
     )
     attempts: int = _setting(3, _count, "Runs of a batch before it is set aside.")
     lease_seconds: float = _setting(60.0, _seconds, "How long a submitter may take before another submits.")
@@ -136,7 +146,7 @@ def settings_table() -> list[tuple[str, str, str]]:
     """Rows of (variable, default, meaning), as the README shows them."""
     rows: list[tuple[str, str, str]] = []
     for entry in fields(Settings):
-        default = "home" if entry.name == "home" else shown(entry.default)
+        default = shown(entry.default)
         rows.append((variable(entry.name), default, entry.metadata["meaning"]))
     return rows
 
@@ -145,6 +155,8 @@ def shown(value: Any) -> str:
     """The value of a setting as it is written in its variable."""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Path):
+        return str(value.relative_to(PROJECT) if value.is_relative_to(PROJECT) else value)
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 

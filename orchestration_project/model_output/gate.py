@@ -6,6 +6,8 @@ found.
   at least the quarantine rows (both settings), or every row of a batch of two or more. Then the batch halts.
 """
 
+import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -84,6 +86,7 @@ def check_results(asset: str, contract: type[Contract], judgement: Judgement) ->
         passed=judgement.halt is None,
         description=judgement.halt or f"{judgement.rows - judgement.refused} of {judgement.rows} rows pass.",
         metadata={
+            **({"what to do": _what_to_do(asset, checked)} if judgement.halt else {}),
             "rows": judgement.rows,
             "refused": judgement.refused,
             "columns": list(checked.frame.columns),
@@ -104,6 +107,20 @@ def check_results(asset: str, contract: type[Contract], judgement: Judgement) ->
             severity=dg.AssetCheckSeverity.WARN,
             metadata={"refused": refused, "rows": judgement.rows},
         )
+
+
+def _what_to_do(asset: str, checked: Checked) -> str:
+    """The commands by which a halted batch goes on."""
+    retry = "then: orchestrate halt retry BATCH --reason TEXT"
+    names = [found[1] for drift in checked.drift if (found := re.fullmatch(r"unknown column '(.*)'", drift))]
+    if names:
+        accept = [f"orchestrate contract accept {asset} {shlex.quote(name)} --as NAME (or --ignore)" for name in names]
+        return f"{' and '.join(accept)}, with --reason TEXT; {retry}"
+    if checked.drift:
+        return f"Correct the contract, or send the file again as it should be; {retry}"
+    if checked.refused:
+        return f"orchestrate quarantine list --batch BATCH; correct and replay, or discard these rows; {retry}"
+    return "Look at the batch. If it is as it should be: orchestrate halt pass BATCH --reason TEXT"
 
 
 def _shown_rules(contract: type[Contract]) -> list[Rule]:

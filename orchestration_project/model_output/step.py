@@ -24,6 +24,7 @@ from orchestration_project.model_output.watch import Found, Watch, watch_results
 from orchestration_project.performers.cascade import Cascade, Decisions
 from orchestration_project.performers.decision import answering
 from orchestration_project.stores import claims, manifest, outbox
+from orchestration_project.stores.accepted_columns import read_accepted, with_accepted
 from orchestration_project.stores.arrivals import Arrivals, keyed_id
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.outbox import Notice
@@ -192,6 +193,10 @@ def _stored_decisions(
 
 def _compute(step: Step, home: Home, partition: str, inputs: Inputs, stored: pd.DataFrame | None) -> Computed:
     started = time.perf_counter()
+    if inputs.arrivals is not None:
+        accepted = read_accepted(home.settings.accepted_columns).get(step.name, {})
+        arrivals = replace(inputs.arrivals, rows=with_accepted(inputs.arrivals.rows, accepted))
+        inputs.arguments |= {name: arrivals for name in step.signature.arrivals}
     if inputs.arrivals is not None and inputs.arrivals.rows.columns.empty:
         result = empty_frame(step.contract)  # no line could be read, so no column is known that could be missing
     else:

@@ -3,6 +3,7 @@
 A batch is a key of the dynamic partition `batch` and a row of the ledger.
 """
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
@@ -93,6 +94,12 @@ def files_of(connection: sa.Connection, batch: str) -> list[dict[str, object]]:
     query = sa.select(table.file, table.rows, table.registered_at).where(table.batch == batch)
     query = query.order_by(table.registered_at, table.arrival_id)
     return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def columns_seen(connection: sa.Connection) -> set[str]:
+    """Every column that a file ever came in with."""
+    found = connection.execute(sa.select(ARRIVALS.c.columns).distinct()).scalars()
+    return {entry.rpartition(": ")[0] for text in found for entry in json.loads(text)}
 
 
 def set_state(connection: sa.Connection, batch: str, state: str, cause: str | None = None) -> None:
