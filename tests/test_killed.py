@@ -8,6 +8,7 @@ line, on the small workflow of `faults/workflow`.
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from live_project import SMALL_WORKFLOW, Project, wait_until
 
 from orchestration_project.dispatch.lost_runs import end_lost_runs
 from orchestration_project.governance import audit
-from orchestration_project.stores import batches, outbox, run_requests
+from orchestration_project.stores import batches, outbox
+from orchestration_project.stores.ledger import now
 from orchestration_project.stores.run_requests import SILENT_BEATS
 from orchestration_project.stores.schema import ARRIVALS, CLAIMS, QUARANTINE, RUN_REQUESTS
 
@@ -68,10 +70,13 @@ class Killed(Project):
         """Whether a process that was started lives."""
         return any(process.poll() is None for process in self.processes)
 
-    def is_silent(self) -> bool:
-        """Whether a run that began has not been heard of for so long that it counts as dead."""
+    def is_at_rest(self) -> bool:
+        """Whether nobody is believed to do the work: no lease lasts, and no run was heard of lately."""
+        heard_since = now() - timedelta(seconds=SILENT_BEATS * self.home.settings.heartbeat_seconds)
+        is_leased = sa.and_(RUN_REQUESTS.c.state == "submitted", RUN_REQUESTS.c.lease_until >= now())
+        is_alive = sa.and_(RUN_REQUESTS.c.state == "running", RUN_REQUESTS.c.heartbeat_at >= heard_since)
         with self.home.ledger.read() as connection:
-            return bool(run_requests.silent(connection, SILENT_BEATS * self.home.settings.heartbeat_seconds))
+            return not connection.execute(sa.select(RUN_REQUESTS.c.key).where(is_leased | is_alive)).first()
 
     def batch(self, name: str) -> str | None:
         with self.home.ledger.read() as connection:
@@ -180,7 +185,7 @@ def killed_command_and_job(project: Killed, point: str, name: str) -> None:
     project.start("orchestration_project.cli.main", "send", str(project.file(name)))
     wait_until(project.is_killed, f"the job killed at '{point}'")
     project.kill()
-    wait_until(project.is_silent, "the killed run to count as dead")
+    wait_until(project.is_at_rest, "the killed run, and the one that may have followed it, to count as dead")
     project.orchestrate("send", f"after {name}")
 
 
