@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from orchestration_project.core.settings import Settings
 from orchestration_project.stores import arrivals, batches
 from orchestration_project.stores.halts import open_halts
 from orchestration_project.stores.home import Home
+from orchestration_project.stores.ledger import now
 
 COLUMNS = ["message_id", "received_at", "channel", "account", "text", "metadata"]
 FULL = {
@@ -254,6 +256,43 @@ def test_bad_metadata_or_a_blank_text_quarantines_the_message_alone(home: Home) 
     checks = passed(result)
     assert (checks["gate"], checks["metadata_json_object"], checks["text_not_blank"]) == (True, False, False)
     assert [json.loads(text)["stars"] for text in rows_of(home, "feedback", batch)["metadata"]] == [0, 1, 2]
+
+
+ODD = {
+    "control": "a\x1b[31m\x07\x08\x01 b",
+    "right to left": "الطرد \u202eتالف\u202c כאן",
+    "joined": "👨‍👩‍👧 e\u0301 \u200b \ufeff",
+    "long": "late again " * 9_091,
+    "quotes and lines": "He said \"no\",\r\nthen; 'left'\t\n",
+}
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "json"])
+def test_odd_texts_are_published_as_they_were_written(home: Home, tmp_path: Path, kind: str) -> None:
+    frame = pd.DataFrame({"message_id": list(ODD), "text": list(ODD.values())})
+    file = tmp_path / f"odd.{kind}"
+    if kind == "csv":
+        frame.to_csv(file, index=False)
+    else:
+        frame.to_json(file, orient="records", lines=kind == "jsonl")
+    arrivals.register(home, arrivals.receive(home, file))
+    batch = batches.open_next(home)
+    assert batch
+    result = run(home, feedback, batch=batch)
+    assert result.success, failure(result)
+    rows = rows_of(home, "feedback", batch)
+    assert dict(zip(rows["message_id"], rows["text"], strict=True)) == ODD
+
+
+def test_a_message_of_the_future_is_quarantined_and_one_of_tonight_is_not(home: Home) -> None:
+    moments = {"tonight": now() + timedelta(hours=20), "later": now() + timedelta(days=2), "far": None}
+    texts = {name: moment.isoformat() if moment else "9999-12-31T23:59:59Z" for name, moment in moments.items()}
+    batch = send(home, [{**FULL, "message_id": name, "received_at": text} for name, text in texts.items()])
+    result = run(home, feedback, batch=batch)
+    assert result.success, failure(result)
+    assert rows_of(home, "feedback", batch)["message_id"].tolist() == ["tonight"]
+    assert passed(result)["received_at_not_in_future"] is False
+    assert counts_of(home, batch) == {"working": 1, "quarantined": 2}
 
 
 def test_one_message_that_is_refused_alone_ends_its_batch_well(home: Home) -> None:

@@ -1,6 +1,7 @@
 """What customers wrote, in one shape whatever file it came in."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,7 @@ from assets.feedback.anomalies import WATCH
 from orchestration_project.core.contracts import Contract, UtcTime
 from orchestration_project.model_output import governed_asset
 from orchestration_project.stores.arrivals import Arrivals
+from orchestration_project.stores.ledger import now
 
 ALIASES = {
     "message_id": ("id", "ticket_id", "review_id"),
@@ -21,6 +23,8 @@ ALIASES = {
 }
 """Column → other names it is accepted under. Any other column is drift and halts the batch."""
 
+AHEAD = timedelta(days=1)
+"""How far the clock of whoever sends may be ahead of ours."""
 
 PERSONAL = {"personal_data": "yes"}
 """Tag of an asset whose rows hold what customers wrote."""
@@ -35,6 +39,11 @@ class Feedback(Contract):
     account: str = pa.Field(nullable=True, description="Who wrote it, as far as known.")
     text: str = pa.Field(description="What was written.")
     metadata: str = pa.Field(description="Further facts, a JSON object.")
+
+    @pa.check("received_at")
+    def not_in_future(cls, received_at: pd.Series) -> Any:
+        """received_at is a day ahead at most: clocks differ, and nobody writes tomorrow"""
+        return received_at <= now() + AHEAD
 
     @pa.check("text")
     def not_blank(cls, text: pd.Series) -> Any:

@@ -1,6 +1,10 @@
-"""How the command line speaks: results on standard output, progress and complaints on standard error."""
+"""How the command line speaks: results on standard output, progress and complaints on standard error.
+
+A customer's text may hold what would command a terminal, or turn a line round; it is shown as an escape.
+"""
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -15,36 +19,48 @@ PLAIN_WIDTH = 140
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters but tab and line feed, and those that override the direction of a line."""
+
 OUT = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 ERR = Console(stderr=True)
 
 
+def visible(text: str) -> str:
+    r"""The text, of which no character acts on a terminal.
+
+    >>> visible("\x1b[2J gone")
+    '\\u001b[2J gone'
+    """
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def say(text: str) -> None:
     """A line of the result."""
-    OUT.print(escape(text), highlight=False, soft_wrap=True)
+    OUT.print(escape(visible(text)), highlight=False, soft_wrap=True)
 
 
 def note(text: str) -> None:
     """A line about what is going on."""
-    ERR.print(escape(text), style="dim", highlight=False, soft_wrap=True)
+    ERR.print(escape(visible(text)), style="dim", highlight=False, soft_wrap=True)
 
 
 def complain(text: str) -> None:
     """What went wrong, and what to do next."""
-    ERR.print(f"[bold red]✗[/] {escape(text)}", highlight=False, soft_wrap=True)
+    ERR.print(f"[bold red]✗[/] {escape(visible(text))}", highlight=False, soft_wrap=True)
 
 
 def say_json(value: Any) -> None:
     """A result as JSON, for programs."""
     text = json.dumps(value, default=str, ensure_ascii=False, indent=2)
-    OUT.print(text, markup=False, highlight=OUT.is_terminal, soft_wrap=True)
+    OUT.print(visible(text), markup=False, highlight=OUT.is_terminal, soft_wrap=True)
 
 
 def say_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> None:
     """Rows as a table."""
     table = Table(*columns, title=title, title_justify="left", header_style="bold")
     for row in rows:
-        table.add_row(*("" if value is None else escape(str(value)) for value in row))
+        table.add_row(*("" if value is None else escape(visible(str(value))) for value in row))
     OUT.print(table)
 
 
@@ -65,4 +81,5 @@ def say_notices(notices: Sequence[Mapping[str, Any]]) -> None:
     from rich.panel import Panel
 
     for notice in notices:
-        OUT.print(Panel(Markdown(notice["body"]), title=escape(notice["title"]), title_align="left"))
+        title = escape(visible(notice["title"]))
+        OUT.print(Panel(Markdown(visible(notice["body"])), title=title, title_align="left"))
