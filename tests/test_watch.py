@@ -101,6 +101,8 @@ def test_drift_is_told_before_any_anomaly(home: Home, order: dg.AssetsDefinition
     send(home, *(f"x{number},1" for number in range(40)), columns="message_id,pieces")
     result = run(home, order, batch="drifted")
     assert "The columns drifted: missing column 'note'." in failure(result, "order")
+    told = {one.description for one in result.get_asset_check_evaluations() if one.check_name.startswith("usual_")}
+    assert told == {"Not tried: the columns drifted."}
 
 
 def test_batch_that_runs_again_is_held_against_those_before_it(home: Home, order: dg.AssetsDefinition) -> None:

@@ -21,6 +21,7 @@ from orchestration_project.model_output.partitions import BATCHES
 
 GATE = "gate"
 SHOWN_IDS = 20
+NOT_TRIED = "Not tried: the columns drifted."
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,9 @@ def check_specs(asset: str, contract: type[Contract], is_partitioned: bool) -> l
 
 
 def check_results(asset: str, contract: type[Contract], judgement: Judgement) -> Iterator[dg.AssetCheckResult]:
-    """The outcome of the gate and of each rule. A rule's refused rows are a warning; only the gate stops a batch."""
+    """The outcome of the gate and of each rule. A rule's refused rows are a warning; only the gate stops a batch. Where
+    the columns drifted, no rule was tried, and each says so.
+    """
     checked = judgement.checked
     yield dg.AssetCheckResult(
         asset_key=asset,
@@ -95,16 +98,15 @@ def check_results(asset: str, contract: type[Contract], judgement: Judgement) ->
             "refused_by_rule": dict(Counter(refusal.rule for refusal in checked.refusals)),
         },
     )
-    if checked.drift:
-        return
     counts = Counter(refusal.rule for refusal in checked.refusals)
     for rule in _shown_rules(contract):
         refused = counts[rule.name]
         yield dg.AssetCheckResult(
             asset_key=asset,
             check_name=rule.name,
-            passed=refused == 0,
+            passed=refused == 0 and not checked.drift,
             severity=dg.AssetCheckSeverity.WARN,
+            description=NOT_TRIED if checked.drift else None,
             metadata={"refused": refused, "rows": judgement.rows},
         )
 

@@ -23,6 +23,7 @@ import sqlalchemy as sa
 
 from orchestration_project.core.errors import NoChampion, TableRefused, did_you_mean
 from orchestration_project.core.outliers import Judged, Measured, judge_level, judge_mix, judge_share
+from orchestration_project.model_output.gate import NOT_TRIED
 from orchestration_project.model_output.measures import LEVEL, MEASURES, MIX, SHARE, Seen
 from orchestration_project.model_output.partitions import BATCHES
 from orchestration_project.performers.model import loaded
@@ -162,12 +163,19 @@ def watch_specs(asset: str, watch: Watch | None) -> list[dg.AssetCheckSpec]:
 
 
 def watch_results(asset: str, watch: Watch | None, found: Found | None) -> Iterator[dg.AssetCheckResult]:
-    """How each limit stands, with value, limit and the values of the window as a picture; nothing where no row could be
-    judged.
+    """How each limit stands, with value, limit and the values of the window as a picture. Where the columns drifted,
+    nothing was found, and each says so.
     """
-    if watch is None or found is None:
-        return
-    for limit in watch.of(asset):
+    for limit in watch.of(asset) if watch else ():
+        if found is None:
+            yield dg.AssetCheckResult(
+                asset_key=asset,
+                check_name=limit.name,
+                passed=False,
+                severity=dg.AssetCheckSeverity.WARN,
+                description=NOT_TRIED,
+            )
+            continue
         judged = found.judged[limit.name]
         yield dg.AssetCheckResult(
             asset_key=asset,
