@@ -3,6 +3,8 @@
 | trigger | starts | when | at first |
 |---|---|---|---|
 | feedback_arrived | workflow | a message was sent, or a file lies in the inbox | running |
+| documents_changed | read_documents | a document of ORCHESTRATE_KNOWLEDGE was added, changed or removed | running |
+| upstream_changed | assets with an automation condition | what they are made from changed, and passed its gate | running |
 | daily_digest | send_digest | 07:00, in ORCHESTRATE_TIME_ZONE | running |
 | nightly_training | train | 02:00, in ORCHESTRATE_TIME_ZONE | running |
 | hourly_quarantine | list_refused_rows | on the hour | running |
@@ -14,6 +16,7 @@ By hand, from a job's Launchpad: `promote_…`, and the orders `correct_refused_
 import dagster as dg
 
 from orchestration_project.core.settings import Settings
+from orchestration_project.dispatch.document_sensor import documents_sensor
 from orchestration_project.dispatch.order_jobs import order_jobs
 from orchestration_project.dispatch.sensor import arrivals_sensor
 from orchestration_project.stores.families import families
@@ -26,6 +29,11 @@ workflow = dg.define_asset_job(
     WORKFLOW,
     selection=dg.AssetSelection.groups("feedback"),
     description="A batch of messages from its arrival to the alert.",
+)
+read_documents = dg.define_asset_job(
+    "read_documents",
+    selection=dg.AssetSelection.assets("documents"),
+    description="What the documents of the knowledge folder say.",
 )
 train = dg.define_asset_job(
     "train", selection=dg.AssetSelection.groups("models"), description="Train, evaluate and promote every model."
@@ -65,6 +73,19 @@ feedback_arrived = arrivals_sensor(
     workflow,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Takes in the inbox and starts the workflow for each batch of messages.",
+)
+documents_changed = documents_sensor(
+    "documents_changed",
+    read_documents,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Has the documents read when what stands in their folder changed.",
+)
+upstream_changed = dg.AutomationConditionSensorDefinition(
+    "upstream_changed",
+    target=dg.AssetSelection.all(),
+    minimum_interval_seconds=10,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Makes assets that no job runs again, by their automation conditions.",
 )
 daily_digest = dg.ScheduleDefinition(
     name="daily_digest",

@@ -31,6 +31,7 @@ LONGEST = (
     "test_airline_alerts",
     "test_up",
     "test_demo",
+    "test_triggers",
     "test_airline_feedback",
     "test_retraining",
 )

@@ -53,7 +53,7 @@ class Ui(Project):
     """A project with Dagster's web server, daemon and one code server for both, asked as its pages ask it."""
 
     def start_ui(self, sensor: str) -> None:
-        """Start all three, and stop the sensor, so that nothing but the UI starts a run."""
+        """Start all three, and stop the sensor of messages, so that nothing but the UI starts a run of the workflow."""
         self.home.prepare()
         with dg.DagsterInstance.from_config(str(self.home.dagster)):
             pass  # makes Dagster's databases, as `dagster dev` does before it starts the two that would race for it

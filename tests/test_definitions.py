@@ -103,7 +103,7 @@ def test_every_asset_says_what_it_is(graph: AssetGraph) -> None:
     for node in graph.asset_nodes:
         name = node.key.to_user_string()
         assert node.description, name
-        assert node.group_name in ("feedback", "models", "operations"), name
+        assert node.group_name in ("feedback", "knowledge", "models", "operations"), name
         assert node.owners, name
         assert node.kinds, name
         assert node.metadata.get(GOVERNED), name
@@ -130,9 +130,9 @@ def test_every_way_to_start_a_run_goes_through_the_ledgers_executor(loaded: dg.D
 
 def test_every_trigger_states_its_default_and_its_time_zone(loaded: dg.Definitions) -> None:
     repository = loaded.get_repository_def()
-    assert {sensor.name: sensor.default_status for sensor in repository.sensor_defs} == {
-        "feedback_arrived": dg.DefaultSensorStatus.RUNNING
-    }
+    sensors = {sensor.name: sensor.default_status for sensor in repository.sensor_defs}
+    running = ("feedback_arrived", "documents_changed", "upstream_changed")
+    assert sensors == dict.fromkeys(running, dg.DefaultSensorStatus.RUNNING)
     schedules = {schedule.name: schedule for schedule in repository.schedule_defs}
     assert {name: schedule.cron_schedule for name, schedule in schedules.items()} == {
         "daily_digest": "0 7 * * *",

@@ -282,7 +282,9 @@ def test_row_that_an_asset_computed_is_not_replayed(home: Home) -> None:
     refuse_one(home)
     with home.ledger.write() as connection:
         connection.execute(sa.update(QUARANTINE).values(asset="parcel", file=None))
-    with pytest.raises(Refused, match=r"was computed by parcel .* Run its batch again: orchestrate batch retry b1$"):
+    with pytest.raises(
+        Refused, match=r"was computed by parcel .* and run its batch again: orchestrate batch retry b1\.$"
+    ):
         replay(home)
 
 

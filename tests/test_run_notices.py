@@ -101,6 +101,13 @@ def test_a_run_without_a_batch_is_told_and_links_to_the_port_that_is_set(any_hom
     home.ledger.close()
 
 
+def test_a_halt_of_another_asset_without_batches_hides_no_failure(any_home: Home) -> None:
+    with any_home.ledger.write() as connection:
+        halts.record_halt(connection, asset="issue_labels", partition="", run_id="other", reason="A label is missing.")
+    run_by_hand(any_home, "", LOST, "run")
+    assert [key for key, _, _ in notices(any_home)] == ["run/run"]
+
+
 def test_a_run_that_never_began_is_told_by_its_request(any_home: Home, batch: str) -> None:
     with any_home.ledger.write() as connection:
         found = run_requests.lease_next(connection, 60)

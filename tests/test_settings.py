@@ -29,6 +29,8 @@ REFUSED: dict[str, list[tuple[str, str]]] = {
     "embeddings": [("true", SWITCH), ("1", SWITCH)],
     "follow_up_labels": [(",", NAMES), (", ,", NAMES)],
     "accepted_columns": [("~nobody-has-this-name/columns.csv", "Set the path of a file.")],
+    "knowledge": [("~nobody-has-this-name/handbook", "Set the path of a folder.")],
+    "batches_at_once": [("0", COUNT), ("two", WHOLE)],
     "attempts": [("0", COUNT), ("2.5", WHOLE)],
     "lease_seconds": [("0", SECONDS), ("-1", SECONDS), ("nan", SECONDS), ("inf", SECONDS), ("1 min", NUMBER)],
     "heartbeat_seconds": [("0", SECONDS), ("inf", SECONDS), ("fast", NUMBER)],
@@ -38,6 +40,17 @@ REFUSED: dict[str, list[tuple[str, str]]] = {
         ("json://example.org, jsno://me:hunter2@example.org", f"{URLS}; URL 2 of 2 is none."),
         ("json://me:hunter2@", f"{URLS}; URL 1 of 1 is none."),
     ],
+    "inbox_port": [("0", PORT), ("inbox", WHOLE)],
+    "inbox_body_bytes": [("0", COUNT), ("4 MB", WHOLE)],
+    "inbox_backlog_rows": [("0", COUNT), ("1e6", WHOLE)],
+    "inbox_key_hours": [("0", COUNT), ("0.5", WHOLE)],
+    "inbox_id_names": [(",", NAMES)],
+    "inbox_time_names": [(",", NAMES)],
+    "inbox_identity": [(",", NAMES)],
+    "performer_seconds": [("0", SECONDS), ("inf", SECONDS), ("1 min", NUMBER)],
+    "asset_seconds": [("-1", SECONDS), ("nan", SECONDS)],
+    "breaker_failures": [("0", COUNT), ("2.5", WHOLE)],
+    "breaker_wait_seconds": [("0", SECONDS), ("soon", NUMBER)],
 }
 """Setting → values that it cannot have, each with what to set instead."""
 
@@ -54,6 +67,8 @@ ACCEPTED: dict[str, tuple[str, Any]] = {
     "embeddings": ("Yes", True),
     "follow_up_labels": ("negative, neutral,,negative", ("negative", "neutral")),
     "accepted_columns": ("/srv/../srv/columns.csv", Path("/srv/columns.csv")),
+    "knowledge": ("/srv/../srv/handbook", Path("/srv/handbook")),
+    "batches_at_once": ("8", 8),
     "attempts": ("12", 12),
     "lease_seconds": ("0.5", 0.5),
     "heartbeat_seconds": ("1e2", 100.0),
@@ -61,6 +76,17 @@ ACCEPTED: dict[str, tuple[str, Any]] = {
         "json://a.example,mailto://me:hunter2@b.example?to=c@d.example,e@f.example  json://a.example",
         ("json://a.example", "mailto://me:hunter2@b.example?to=c@d.example,e@f.example"),
     ),
+    "inbox_port": ("8080", 8080),
+    "inbox_body_bytes": ("1000", 1000),
+    "inbox_backlog_rows": ("5", 5),
+    "inbox_key_hours": ("48", 48),
+    "inbox_id_names": ("number", ("number",)),
+    "inbox_time_names": ("at, when", ("at", "when")),
+    "inbox_identity": ("text", ("text",)),
+    "performer_seconds": ("2.5", 2.5),
+    "asset_seconds": ("90", 90.0),
+    "breaker_failures": ("5", 5),
+    "breaker_wait_seconds": ("10", 10.0),
 }
 
 TEXT_IS_ENOUGH = {"ledger_url", "registry_url"}

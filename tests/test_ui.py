@@ -89,7 +89,7 @@ def test_every_rule_of_a_contract_is_a_check_by_its_name(browser: str, url: str)
 
 
 def test_triggers_are_seen_with_their_state(browser: str, url: str) -> None:
-    triggers = ("feedback_arrived", "daily_digest", "nightly_training")
+    triggers = ("feedback_arrived", "documents_changed", "upstream_changed", "daily_digest", "nightly_training")
     shown = page(browser, f"{url}/automation", *triggers)
     assert [trigger for trigger in triggers if trigger not in shown] == []
 

@@ -104,11 +104,48 @@ class Settings:
     accepted_columns: Path = _setting(
         PROJECT / "assets" / "accepted_columns.csv", _file, "File of columns that were accepted besides the contracts'."
     )
+    knowledge: Path = _setting(
+        PROJECT / "assets" / "samples" / "policies", _folder, "Folder of the documents that the knowledge assets read."
+    )
+    batches_at_once: int = _setting(
+        2, _count, "Batches that are worked on at once; what comes in meanwhile waits for the next."
+    )
     attempts: int = _setting(3, _count, "Runs of a batch before it is set aside.")
     lease_seconds: float = _setting(60.0, _seconds, "How long a submitter may take before another submits.")
     heartbeat_seconds: float = _setting(5.0, _seconds, "How often a run says that it lives; silent for 6 times: dead.")
     notify: tuple[str, ...] = _setting(
         (), read_targets, "Apprise URLs that notices go to, with commas or blanks between them.", is_secret=True
+    )
+    inbox_port: int = _setting(3001, _port, "Port on 127.0.0.1 that takes posted messages.")
+    inbox_body_bytes: int = _setting(4_194_304, _count, "Most bytes of one posted body.")
+    inbox_backlog_rows: int = _setting(
+        1_000_000, _count, "Posted messages are put off while more rows than this wait for a run to begin."
+    )
+    inbox_key_hours: int = _setting(24, _count, "Hours that an Idempotency-Key is remembered.")
+    inbox_id_names: tuple[str, ...] = _setting(
+        ("message_id", "id", "ticket_id", "review_id"),
+        _names,
+        "Fields that may hold a posted message's id; the first that has a value counts.",
+    )
+    inbox_time_names: tuple[str, ...] = _setting(
+        ("received_at", "timestamp", "created_at", "sent_at", "date"),
+        _names,
+        "Fields that may hold its time; a CloudEvent's time fills the first if all are empty.",
+    )
+    inbox_identity: tuple[str, ...] = _setting(
+        ("text", "account", "received_at"), _names, "Without an id, equal values of all these fields give equal ids."
+    )
+    performer_seconds: float = _setting(
+        300.0, _seconds, "How long a performer may take for one call, its attempts together."
+    )
+    asset_seconds: float = _setting(
+        3600.0, _seconds, "How long the performers of an asset may take for a batch, together."
+    )
+    breaker_failures: int = _setting(
+        3, _count, "Batches in a row in which a performer is away before its circuit opens."
+    )
+    breaker_wait_seconds: float = _setting(
+        30.0, _seconds, "How long a circuit is open before one caller probes; then twice as long, and so on."
     )
 
     @classmethod

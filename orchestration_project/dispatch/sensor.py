@@ -50,8 +50,8 @@ def arrivals_sensor(name: str, job: Any, **arguments: Any) -> dg.SensorDefinitio
 
 
 def take_in(home: Home) -> list[str]:
-    """Register what waits in the inbox or was received before, and open batches for all of it; returns why something
-    could not be taken in, which the next tick does.
+    """Register what waits in the inbox or was received before, and open the batches that are due; returns why
+    something could not be taken in, which the next tick does.
     """
     troubles: list[str] = []
     for look in (arrivals.register_received, arrivals.take_in_inbox):
@@ -59,8 +59,7 @@ def take_in(home: Home) -> list[str]:
             look(home)
         except Refused as trouble:
             troubles.append(str(trouble))
-    while batches.open_next(home):
-        pass
+    batches.open_due(home)
     return troubles
 
 

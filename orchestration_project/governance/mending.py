@@ -113,9 +113,11 @@ def replay(home: Home, selection: Selection, reason: str) -> list[str]:
     rows = _open_rows(home, selection)
     for row in rows:
         if row.file is None:
+            again = f"run its batch again: orchestrate batch retry {row.partition}"
+            again = again if row.partition else f"materialise {row.asset} again in the UI"
             raise Refused(
                 f"Row {row.row_id} was computed by {row.asset} and did not come in with a file. "
-                f"Run its batch again: orchestrate batch retry {row.partition}"
+                f"Mend what it was made from, and {again}."
             )
     by_batch: defaultdict[str, list[QuarantinedRow]] = defaultdict(list)
     for row in rows:

@@ -39,7 +39,8 @@ def finish(
 ) -> None:
     """Record how a run ended, and what follows for its batch, in one transaction.
 
-    Without effect when another run answers the request by now. An open halt is an answer: nothing is tried again. A
+    Without effect when another run answers the request by now. An open halt of the batch is an answer: nothing is
+    tried again. A
     refusal, or a person's stop, sets the batch aside. Any other failure asks for another attempt until there were as
     many as the setting allows; then the batch is set aside. After a success the batch is done once each of the assets
     `required` is published for it (None: the run did all that there is to do); where some are missing and nothing
@@ -47,7 +48,8 @@ def finish(
     a notice; one that a person stopped is not.
     """
     with home.ledger.write() as connection:
-        state = _state(failure, is_halted=bool(open_halts(connection, batch)))
+        halts = open_halts(connection, batch)
+        state = _state(failure, is_halted=any(batch or halt.run_id == run_id for halt in halts))
         if not run_requests.end(connection, key, state, failure.cause if failure else None, run_id=run_id):
             return
         found = batches.get(connection, batch)

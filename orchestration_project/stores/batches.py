@@ -15,6 +15,7 @@ from orchestration_project.stores import run_requests
 from orchestration_project.stores.halts import close_halts, open_halts
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.ledger import now
+from orchestration_project.stores.manifest import UNPARTITIONED
 from orchestration_project.stores.quarantine import gone_messages, refused_messages
 from orchestration_project.stores.schema import ARRIVALS, BATCHES
 
@@ -39,11 +40,32 @@ def open_next(home: Home) -> str | None:
     A batch takes arrivals in the order of their coming, all with the same columns as the first, up to the row cap.
     """
     with home.ledger.write() as connection:
-        batch = _new_key()
-        if not _claim(connection, batch, home.settings.batch_rows):
-            return None
-        run_requests.request(connection, batch=batch, cause="arrival")
-    return batch
+        return _open(connection, home)
+
+
+def open_due(home: Home) -> None:
+    """Open the next batches while there is room for them; what comes in later waits, and is one batch then."""
+    with home.ledger.read() as connection:
+        if not is_anything_free(connection):
+            return
+    while True:
+        with home.ledger.write() as connection:
+            if not has_room(connection, home) or _open(connection, home) is None:
+                return
+
+
+def has_room(connection: sa.Connection, home: Home) -> bool:
+    """Whether fewer batches are worked on, or wait for their run, than the setting allows."""
+    under_way = {found.batch for found in run_requests.open_requests(connection)} - {UNPARTITIONED}
+    return len(under_way) < home.settings.batches_at_once
+
+
+def is_anything_free(connection: sa.Connection) -> bool:
+    """Whether an arrival is in no batch yet."""
+    return (
+        connection.execute(sa.select(ARRIVALS.c.arrival_id).where(ARRIVALS.c.batch.is_(None)).limit(1)).first()
+        is not None
+    )
 
 
 def open_with(connection: sa.Connection, arrivals: Sequence[Mapping[str, object]], *, cause: str) -> str:
@@ -173,6 +195,14 @@ def count_states(connection: sa.Connection, only: Collection[str] | None = None)
         is_halted = batch in halted and state != "discarded"
         counts["halted" if is_halted else state] += rows - duplicates - quarantined - sum(left.values())
     return counts
+
+
+def _open(connection: sa.Connection, home: Home) -> str | None:
+    batch = _new_key()
+    if not _claim(connection, batch, home.settings.batch_rows):
+        return None
+    run_requests.request(connection, batch=batch, cause="arrival")
+    return batch
 
 
 def _claim(connection: sa.Connection, batch: str, most_rows: int) -> bool:

@@ -32,7 +32,7 @@ nux:
   enabled: false
 concurrency:
   runs:
-    max_concurrent_runs: 2
+    max_concurrent_runs: {batches_at_once}
 run_queue:
   dequeue_interval_seconds: 1
 """
@@ -119,7 +119,8 @@ class Home:
             for folder in (*folders, self.dagster):
                 folder.mkdir(parents=True, exist_ok=True)
             if not (self.dagster / "dagster.yaml").exists():
-                write_once(self.dagster / "dagster.yaml", _DAGSTER_YAML.encode())
+                text = _DAGSTER_YAML.format(batches_at_once=self.settings.batches_at_once)
+                write_once(self.dagster / "dagster.yaml", text.encode())
         except OSError as error:
             raise SettingRefused(
                 f"{self.root} cannot be the home: {error.strerror}. Set ORCHESTRATE_HOME to a folder you may write in."
