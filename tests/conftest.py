@@ -27,9 +27,12 @@ DATABASES = ["sqlite", "postgresql"]
 
 LONGEST = (
     "test_killed",
+    "test_chaos",
     "test_ways_to_start",
     "test_airline_alerts",
     "test_up",
+    "test_inbox_server",
+    "test_dispatcher",
     "test_demo",
     "test_triggers",
     "test_airline_feedback",

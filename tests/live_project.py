@@ -73,7 +73,12 @@ class Project:
             name: value for name, value in os.environ.items() if not name.startswith(("ORCHESTRATE_", "DAGSTER_"))
         }
         own = {"ORCHESTRATE_HOME": str(self.root), "DAGSTER_HOME": str(self.root / "dagster"), "PYTHONUNBUFFERED": "1"}
-        return {**outside, **own, **self.variables}
+        return {**outside, **own, "ORCHESTRATE_INBOX_PORT": str(self.inbox_port), **self.variables}
+
+    @cached_property
+    def inbox_port(self) -> int:
+        """A port of its own for posted messages."""
+        return free_port()
 
     def start(self, *command: str) -> "subprocess.Popen[bytes]":
         """Start a Python module (`-m` and what follows) in a process group of its own, with signals as in a terminal."""

@@ -81,6 +81,22 @@ def test_opened_batch_holds_what_waited_and_asks_for_its_run(any_home: Home) -> 
     assert batches.open_next(any_home) is None
 
 
+def test_lone_message_waits_for_nobody_and_under_load_the_next_batch_is_the_backlog(any_home: Home) -> None:
+    come_in(any_home, 1)
+    batches.open_due(any_home)
+    come_in(any_home, 1, first=1)
+    batches.open_due(any_home)
+    for number in range(2, 6):
+        come_in(any_home, 1, first=number)
+        batches.open_due(any_home)
+    assert taken(any_home) == [["a0"], ["a1"]]
+    with any_home.ledger.write() as connection:
+        (first, _) = run_requests.open_requests(connection)
+        run_requests.end(connection, first.key, "succeeded")
+    batches.open_due(any_home)
+    assert taken(any_home) == [["a0"], ["a1"], ["a2", "a3", "a4", "a5"]]
+
+
 IBAN, TEXT_IBAN = "iban", "text, iban"
 
 

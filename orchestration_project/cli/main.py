@@ -12,6 +12,7 @@ from orchestration_project.cli import (
     batching,
     contracting,
     delivering,
+    inbox_server,
     labelling,
     looking,
     modelling,
@@ -37,6 +38,7 @@ app.command(rich_help_panel=RUN)(sending.send)
 app.command(rich_help_panel=RUN)(running.train)
 app.command(rich_help_panel=RUN)(running.demo)
 app.command(rich_help_panel=RUN)(running.up)
+app.command(name="serve-inbox", rich_help_panel=RUN)(inbox_server.serve_inbox)
 app.command(rich_help_panel=LOOK)(looking.status)
 app.command(rich_help_panel=LOOK)(looking.alerts)
 app.command(rich_help_panel=LOOK)(looking.explain)

@@ -2,6 +2,9 @@
 
 import signal
 import socket
+import subprocess
+import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -92,40 +95,70 @@ def demo() -> None:
 
 
 def up() -> None:
-    """Start Dagster's UI with its daemon, sensors and schedules.
+    """Start Dagster's UI with its daemon, sensors and schedules, and the inbox for posted messages.
 
     Ctrl-C stops everything; what was taken in is kept.
 
     Example: orchestrate up
     """
     from orchestration_project.cli.dagster_commands import start_server, stop
+    from orchestration_project.cli.inbox_server import only_inbox_server, start_inbox
     from orchestration_project.cli.work import hold_running_lock
     from orchestration_project.stores.home import prepared_home
 
     home = prepared_home()
     hold_running_lock(home).release()
-    _refuse_taken_port(home.settings.port)
+    with only_inbox_server(home):
+        refuse_taken_port(home.settings.port, "ORCHESTRATE_PORT")
+        refuse_taken_port(home.settings.inbox_port, "ORCHESTRATE_INBOX_PORT")
     _prepare_samples(home)
     lock = hold_running_lock(home)
-    _let_every_stop_be_an_interrupt()
-    server = start_server(home)
-    url = f"http://127.0.0.1:{home.settings.port}"
-    say(f"Dagster's UI   {url}\nLineage        {url}/asset-groups\nInbox          {home.inbox}\nStop with Ctrl-C.")
+    let_every_stop_be_an_interrupt()
+    url, inbox_url = (f"http://127.0.0.1:{port}" for port in (home.settings.port, home.settings.inbox_port))
+    servers: dict[str, subprocess.Popen[bytes]] = {}
+    ended = None
     try:
-        status = server.wait()
+        servers["Dagster"] = start_server(home)
+        servers["The inbox"] = start_inbox(home)
+        say(f"Dagster's UI   {url}\nLineage        {url}/asset-groups")
+        say(f"Inbox          {home.inbox}, {inbox_url}/inbox\nStop with Ctrl-C.")
+        ended = _first_to_end(servers)
     except KeyboardInterrupt:
-        status = None
+        pass
     finally:
-        stop(server)
+        for server in servers.values():
+            stop(server)
         lock.release()
-    if status is None:
+    if ended is None:
         note("Stopped. What was taken in is kept; the next start goes on.")
         return
-    complain(f"Dagster stopped by itself (exit status {status}). Nothing is lost; start again with: make up")
+    status = servers[ended].returncode
+    complain(f"{ended} stopped by itself (exit status {status}). Nothing is lost; start again with: make up")
     raise typer.Exit(1)
 
 
-def _let_every_stop_be_an_interrupt() -> None:
+def refuse_taken_port(port: int, variable: str) -> None:
+    """Refused where another program listens on the port that the variable sets."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise Refused(f"Port {port} is taken. Stop what uses it, or set {variable} to a free one.") from error
+
+
+def _first_to_end(servers: Mapping[str, "subprocess.Popen[bytes]"]) -> str:
+    """Wait until one of the processes ends; its name."""
+    from orchestration_project.cli.dagster_commands import POLL_SECONDS
+
+    while True:
+        for name, server in servers.items():
+            if server.poll() is not None:
+                return name
+        time.sleep(POLL_SECONDS)
+
+
+def let_every_stop_be_an_interrupt() -> None:
     """A closed terminal or a service manager stops the project as Ctrl-C does; what is ignored stays ignored."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:
@@ -173,12 +206,3 @@ def _evaluation(champion: "ModelVersion") -> dict[str, object]:
     threshold = "none: accepts nothing" if champion.threshold is None else champion.threshold
     metrics = {name: shown(champion.metrics.get(name)) for name in METRICS}
     return {"version": champion.version, "threshold": threshold, **metrics}
-
-
-def _refuse_taken_port(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise Refused(f"Port {port} is taken. Stop what uses it, or set ORCHESTRATE_PORT to a free one.") from error

@@ -53,13 +53,13 @@ def request(connection: sa.Connection, *, batch: str, cause: str, attempt: int =
     return key
 
 
-def lease_next(connection: sa.Connection, seconds: float) -> RunRequest | None:
-    """Take the oldest request that waits, or whose submitter's lease ran out before the run began; None when there is
-    none.
+def lease_next(connection: sa.Connection, seconds: float, *, with_abandoned: bool = True) -> RunRequest | None:
+    """Take the oldest request that waits, or (`with_abandoned`) whose submitter's lease ran out before the run began;
+    None when there is none.
     """
     waits = _TABLE.state == "requested"
     abandoned = sa.and_(_TABLE.state == "submitted", _TABLE.lease_until < now())
-    query = _requests().where(waits | abandoned).order_by(_TABLE.requested_at, _TABLE.key).limit(1)
+    query = _requests().where(waits | abandoned if with_abandoned else waits).order_by(_TABLE.requested_at, _TABLE.key).limit(1)
     row = connection.execute(query).one_or_none()
     if row is None:
         return None

@@ -254,3 +254,23 @@ PASSES = sa.Table(
     sa.Column("reason", sa.String, nullable=False),  # why its anomalies may pass
     sa.Column("passed_at", _MOMENT, nullable=False),
 )
+
+INBOX_KEYS = sa.Table(
+    "inbox_keys",
+    METADATA,
+    sa.Column("key_digest", sa.String, primary_key=True),  # of an Idempotency-Key, keyed with the home's secret
+    sa.Column("messages_digest", sa.String, nullable=False),  # of what was sent with it, keyed too
+    sa.Column("token", sa.String, nullable=False),  # that it was received under
+    sa.Column("kept_until", _MOMENT, nullable=False, index=True),
+)
+
+BREAKERS = sa.Table(
+    "breakers",
+    METADATA,
+    sa.Column("performer", sa.String, primary_key=True),
+    sa.Column("state", sa.String, nullable=False),  # closed, open, half_open
+    sa.Column("failures", sa.Integer, nullable=False),  # in a row
+    sa.Column("openings", sa.Integer, nullable=False),  # since it was closed; the wait grows with them
+    sa.Column("opened_at", _MOMENT),  # null: closed
+    sa.Column("probe_at", _MOMENT),  # from then on one caller may probe; of a half-open one: another, if it died
+)

@@ -23,14 +23,21 @@ def staged_slices(home: Home, received: Path, token: str) -> Generator[list[dict
     What an interrupted run staged under the token is replaced. Whatever is raised, here or by the caller within, leaves
     nothing staged.
     """
-    _discard(home, token)
+    discard_staged(home, token)
     is_kept = False
     try:
         yield _stage(home, received, token)
         is_kept = True
     finally:
         if not is_kept:
-            _discard(home, token)
+            discard_staged(home, token)
+
+
+def discard_staged(home: Home, token: str) -> None:
+    """Remove what is staged under a token, half written files too; the ledger names none of it."""
+    for pattern in (f"{token}-*.parquet", f".{token}-*.part"):
+        for staged in home.staged.glob(pattern):
+            staged.unlink()
 
 
 def read_staged(home: Home, path: str) -> "pyarrow.Table":
@@ -68,10 +75,3 @@ def _stage(home: Home, received: Path, token: str) -> list[dict[str, Any]]:
         entry = {"arrival_id": f"{token}/{number:06d}", "path": home.below(staged), "rows": table.num_rows}
         slices.append({**entry, "columns": json.dumps(sorted(own))})
     return slices
-
-
-def _discard(home: Home, token: str) -> None:
-    """Remove what is staged under a token, half written files too; the ledger names none of it."""
-    for pattern in (f"{token}-*.parquet", f".{token}-*.part"):
-        for staged in home.staged.glob(pattern):
-            staged.unlink()
