@@ -17,7 +17,8 @@ from orchestration_project.core.errors import (
     PerformerUnavailable,
 )
 from orchestration_project.performers import cascade as cascade_module
-from orchestration_project.performers.cascade import ATTEMPTS, Cascade
+from orchestration_project.performers.asking import ATTEMPTS
+from orchestration_project.performers.cascade import Cascade
 from orchestration_project.performers.model import Model
 from orchestration_project.performers.scripted import Script, Scripted, same_answer
 from orchestration_project.stores.home import Home

@@ -33,15 +33,15 @@ def reader(*labels: str) -> Scripted:
     return Scripted("reader", same_answer(labels[0], 0.9), labels=labels)
 
 
-def decisions(labels: list[Any]) -> pd.DataFrame:
+def decisions(home: Home, labels: list[Any]) -> pd.DataFrame:
     """Decisions that break no rule but perhaps the one of the labels."""
-    frame = Cascade(reader("glad"), safe_state=SafeLabel("unknown")).decide(messages(len(labels)), Any).frame  # type: ignore[arg-type]
+    frame = Cascade(reader("glad"), safe_state=SafeLabel("unknown")).decide(messages(len(labels)), home).frame
     label = pd.Series(labels, dtype="str")
     return frame.assign(label=label, state=label.notna().map({True: "decided", False: "pending"}).astype("str"))
 
 
-def test_a_label_that_nobody_may_answer_is_refused_by_the_rule_label_known() -> None:
-    checked = check(answering(Mood, frozenset({"glad", "cross"})), decisions(["glad", "furious", None, "cross"]))
+def test_a_label_that_nobody_may_answer_is_refused_by_the_rule_label_known(home: Home) -> None:
+    checked = check(answering(Mood, frozenset({"glad", "cross"})), decisions(home, ["glad", "furious", None, "cross"]))
     assert checked.drift == ()
     assert [(found.position, found.rule, found.value) for found in checked.refusals] == [(1, "label_known", "furious")]
 

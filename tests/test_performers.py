@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from assets.feedback.lexicon import Lexicon
 from orchestration_project.core.errors import NoChampion, PerformerFailed
 from orchestration_project.core.settings import Settings
+from orchestration_project.performers.faulty import Faulty, Plan
 from orchestration_project.performers.model import Model
 from orchestration_project.performers.performer import (
     ANSWER_COLUMNS,
@@ -60,6 +61,7 @@ PERFORMERS: dict[str, Callable[[Path], Performer]] = {
     "Model": lambda _: Model(FAMILY),
     "Rules, measured": lambda folder: rules(folder, FAMILY),
     "Rules, not measured": rules,
+    "Faulty": lambda _: Faulty(Scripted("script", by_length, labels=["good", "bad"]), Plan("slow", share=0.5)),
     "Scripted": lambda _: Scripted("script", by_length, labels=["good", "bad"]),
     "Scripted, silent": lambda _: Scripted("silent", same_answer(None, None), labels=[]),
     "SafeLabel": lambda _: SafeLabel("unknown"),

@@ -1,21 +1,26 @@
 """The verbs that only look: status, alerts, explain, sql, where."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from orchestration_project.cli.printing import AsJson, complain, say, say_counts, say_json, say_notices, say_table
 from orchestration_project.core.errors import Refused
 
+if TYPE_CHECKING:
+    from orchestration_project.stores.breakers import Breaker
+
 
 def status(as_json: AsJson = False) -> None:
     """Where each message is.
 
-    Every one is counted once, so that the numbers add up to what was sent.
+    Every one is counted once, so that the numbers add up to what was sent. Below stands what needs somebody: halts,
+    batches set aside, circuits that are not closed (with --json: `circuits`, where there are any), notices on their way.
 
     Example: orchestrate status --json
     """
-    from orchestration_project.stores import batches, deliveries
+    from orchestration_project.serving.backlog import backlog_trouble
+    from orchestration_project.stores import batches, breakers, deliveries
     from orchestration_project.stores.halts import open_halts
     from orchestration_project.stores.home import prepared_home
     from orchestration_project.stores.outbox import targets_of
@@ -25,17 +30,33 @@ def status(as_json: AsJson = False) -> None:
         counts = batches.count_states(connection)
         halts = open_halts(connection)
         aside = batches.set_aside(connection)
+        circuits = breakers.not_closed(connection)
+        backlog = backlog_trouble(connection, home.settings.inbox_backlog_rows)
         undelivered = deliveries.troubles(connection, targets_of(home))
     if as_json:
-        say_json(counts)
+        say_json({**counts, "circuits": [vars(circuit) for circuit in circuits]} if circuits else counts)
         return
     say_counts(counts)
+    if backlog:
+        complain(backlog)
     for halt in halts:
         complain(f"{halt.asset} of batch {halt.partition} is halted since run {halt.run_id}. {halt.reason}")
     for batch in aside:
         complain(f"Batch {batch.batch} was set aside. {batch.cause}")
+    for circuit in circuits:
+        complain(_told(circuit))
     for trouble in undelivered:
         complain(trouble)
+
+
+def _told(circuit: "Breaker") -> str:
+    since, probe_at = (
+        moment and moment.isoformat(timespec="seconds") for moment in (circuit.opened_at, circuit.probe_at)
+    )
+    what = f"{circuit.performer} is away: circuit open since {since}, after {circuit.failures} failures."
+    if circuit.state == "half_open":
+        return f"{what} A batch is probing it; if that one died, another does from {probe_at}."
+    return f"{what} The first batch from {probe_at} probes it."
 
 
 def alerts(as_json: AsJson = False) -> None:
@@ -149,6 +170,7 @@ def where(as_json: AsJson = False) -> None:
         "warehouse": home.warehouse.root,
         "quarantine": home.warehouse.quarantine,
         "inbox": home.inbox,
+        "inbox_url": f"http://127.0.0.1:{home.settings.inbox_port}/inbox",
         "archive": home.archive,
         "refused": home.refused,
         "notices": home.notices,

@@ -12,6 +12,7 @@ from orchestration_project.cli import (
     batching,
     contracting,
     delivering,
+    drilling,
     inbox_server,
     labelling,
     looking,
@@ -49,6 +50,7 @@ app.add_typer(quarantining.app, name="quarantine", rich_help_panel=MEND)
 app.add_typer(batching.halt_app, name="halt", rich_help_panel=MEND)
 app.add_typer(batching.batch_app, name="batch", rich_help_panel=MEND)
 app.add_typer(contracting.app, name="contract", rich_help_panel=MEND)
+app.add_typer(drilling.app, name="drill", rich_help_panel=MEND)
 app.command(rich_help_panel=MODELS)(modelling.evaluate)
 app.add_typer(labelling.app, name="labels", rich_help_panel=MODELS)
 app.add_typer(modelling.app, name="model", rich_help_panel=MODELS)

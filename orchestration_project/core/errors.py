@@ -14,6 +14,7 @@ OrchestrationError            base: one sentence each for what is wrong, the val
 ├── Conflict                  another run published first; the step reads again and repeats
 └── PerformerFailed           a performer raised, or answered what it may not
     └── PerformerUnavailable  the same, and trying again may help
+        └── PerformerTimeout  its time was over before it answered
 """
 
 import difflib
@@ -74,6 +75,10 @@ class PerformerFailed(OrchestrationError):
 
 class PerformerUnavailable(PerformerFailed):
     """A performer failed in a way that may pass (network, overload, time limit); it is asked again."""
+
+
+class PerformerTimeout(PerformerUnavailable):
+    """A performer's time was over before it answered; it is asked again when others had their turn."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -97,9 +97,7 @@ class Dispatcher:
         while self._is_any_due():
             repository = self._repository()
             with self._home.ledger.write() as connection:
-                found = run_requests.lease_next(
-                    connection, self._home.settings.lease_seconds, with_abandoned=False
-                )
+                found = run_requests.lease_next(connection, self._home.settings.lease_seconds, with_abandoned=False)
             if found is None:
                 return number
             self._submit(found, repository)

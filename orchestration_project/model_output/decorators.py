@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.decorators.op_decorator import DecoratedOpFunction
 
 from orchestration_project.core.contracts import Contract, arrow_schema, columns
 from orchestration_project.model_output.gate import check_specs
@@ -32,6 +33,8 @@ GOVERNED = "orchestrate/contract"
 
 STEP = "orchestrate/step"
 """Tag that says what kind of step an asset is: `governed_asset` or `model_output`; the catalog filters by it."""
+
+_MADE_FROM = "step"
 
 
 def governed_asset(
@@ -126,6 +129,7 @@ def _asset(
     def body(context: dg.AssetExecutionContext):  # Dagster would read a return annotation as the output type
         yield from run_step(step, context, getattr(context.resources, HOME))
 
+    vars(body)[_MADE_FROM] = step
     return dg.asset(
         name=step.name,
         deps=[*inputs, *champions, *more],
@@ -140,6 +144,12 @@ def _asset(
         tags=tags,
         **arguments,
     )(body)
+
+
+def step_of(asset: dg.AssetsDefinition) -> Step | None:
+    """The step that one of the two decorators made an asset from; None for any other asset."""
+    function = asset.op.compute_fn if asset.is_executable else None
+    return vars(function.decorated_fn).get(_MADE_FROM) if isinstance(function, DecoratedOpFunction) else None
 
 
 def column_schema(contract: type[Contract]) -> dg.TableSchema:

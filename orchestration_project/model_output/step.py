@@ -5,7 +5,7 @@ Every asset of a workflow runs through it.
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dagster as dg
@@ -16,19 +16,19 @@ from orchestration_project.core.contracts import Contract, arrow_schema, check, 
 from orchestration_project.core.errors import ArtifactRefused, Conflict, Refused
 from orchestration_project.core.settings import dagster_home
 from orchestration_project.model_output import publication
+from orchestration_project.model_output.computed import Computed, of_own_messages
 from orchestration_project.model_output.gate import Judgement, check_results, judge
 from orchestration_project.model_output.inputs import Inputs, Run, Signature, load
 from orchestration_project.model_output.measures import Seen
 from orchestration_project.model_output.publication import Outcome
 from orchestration_project.model_output.watch import Found, Watch, watch_results
-from orchestration_project.performers.cascade import Cascade, Decisions
+from orchestration_project.performers.cascade import Cascade
 from orchestration_project.performers.decision import answering
-from orchestration_project.stores import claims, manifest, outbox
+from orchestration_project.stores import manifest, outbox
 from orchestration_project.stores.accepted_columns import read_accepted, with_accepted
-from orchestration_project.stores.arrivals import Arrivals, keyed_id
+from orchestration_project.stores.arrivals import Arrivals
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.outbox import Notice
-from orchestration_project.stores.quarantine import left_with_file
 
 Record = Callable[[sa.Connection, Sequence[Mapping[str, Any]]], None]
 """What else is written in the transaction that publishes an asset's rows."""
@@ -67,25 +67,6 @@ class Result:
 
 
 Function = Callable[..., pd.DataFrame | Result]
-
-
-@dataclass
-class Computed:
-    """What a step's function gave, and what it cost. `raw` has a row for each of `frame`, as it came in, `origin` its
-    file and line; `message_ids` the ids under which arrivals were claimed, of which the batch holds `claimed`.
-    """
-
-    frame: pd.DataFrame
-    raw: pd.DataFrame
-    message_ids: pd.Series | None = None
-    origin: pd.DataFrame | None = None
-    unparsable: pd.DataFrame = field(default_factory=pd.DataFrame)
-    duplicates: int = 0
-    claimed: int | None = None
-    seconds: float = 0.0
-    decisions: Decisions | None = None
-    facts: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
-    metadata: Mapping[str, Any] = field(default_factory=lambda: dict[str, Any]())
 
 
 def run_step(step: Step, context: dg.AssetExecutionContext, home: Home) -> Iterator[Any]:
@@ -208,7 +189,7 @@ def _compute(step: Step, home: Home, partition: str, inputs: Inputs, stored: pd.
         computed = Computed(decisions.frame, frame.reset_index(drop=True), decisions=decisions)
         computed.facts = {"performers": [vars(work) for work in decisions.work], "reused": decisions.reused}
     elif inputs.arrivals is not None:
-        computed = _without_duplicates(step.name, home, partition, inputs.arrivals, frame)
+        computed = of_own_messages(step.name, home, partition, inputs.arrivals, frame)
     else:
         computed = Computed(frame, frame.reset_index(drop=True))
     computed.metadata = result.metadata if isinstance(result, Result) else {}
@@ -227,39 +208,6 @@ def _refuse_mistakes(step: Step, frame: object, arrivals: Arrivals | None) -> No
             f"{step.name} returned {len(frame)} rows for {len(arrivals.rows)} arrivals, or another index. "
             "Return a row for each, with the index of arrivals.rows; the contract refuses the bad ones."
         )
-
-
-def _without_duplicates(asset: str, home: Home, partition: str, arrivals: Arrivals, frame: pd.DataFrame) -> Computed:
-    """Claim the messages of a batch.
-
-    Rows that repeat one of this batch, or belong to another, are dropped and counted; those that left it, replayed or
-    discarded, are dropped. One without an id, which the gate will refuse, is claimed under an id made from its file and
-    line, as an unparsable line is.
-    """
-    if "message_id" not in frame:
-        return Computed(frame, arrivals.rows, origin=arrivals.origin, unparsable=arrivals.unparsable)
-    ids = frame["message_id"].astype("str")
-    nameless = arrivals.origin[ids.isna()]
-    places = zip(nameless["file_sha256"], nameless["line"], strict=True)
-    made = [keyed_id(arrivals.secret, [digest, int(line)]) for digest, line in places]
-    ids = ids.fillna(pd.Series(made, nameless.index, dtype="str"))
-    with home.ledger.write() as connection:
-        left = left_with_file(connection, partition)
-        wanted = {*ids, *arrivals.unparsable["message_id"]} - left
-        claim = claims.claim_messages(connection, partition, wanted, asset=asset)
-    keep = (ids.isin(claim.held) & ~ids.duplicated()).to_numpy()
-    own = arrivals.unparsable["message_id"].isin(claim.held).to_numpy()
-    gone = len(left.intersection([*ids, *arrivals.unparsable["message_id"]]))
-    return Computed(
-        frame[keep],
-        arrivals.rows[keep],
-        message_ids=ids[keep],
-        origin=arrivals.origin[keep],
-        unparsable=arrivals.unparsable[own],
-        duplicates=int((~keep).sum() + (~own).sum()) - gone,
-        facts={"took_over": claim.replaced} if claim.replaced else {},
-        claimed=len(claim.held),
-    )
 
 
 def _look(step: Step, home: Home, partition: str, computed: Computed, judgement: Judgement) -> Found | None:
@@ -316,6 +264,8 @@ def _metadata(computed: Computed, judgement: Judgement, version: manifest.Versio
             facts[f"decided by {name}"] = f"{count} ({count / total:.0%})"
         for work in computed.decisions.work:
             facts[f"latency_seconds of {work.performer}"] = round(work.seconds, 4)
+            if work.failed_calls:
+                facts[f"failed calls of {work.performer}"] = ", ".join(work.failed_calls)
             if work.failure:
                 facts[f"failure of {work.performer}"] = work.failure
     return facts

@@ -2,8 +2,9 @@
 
 1. A row whose confidence reaches the performer's acceptance threshold is accepted; the rest go on to the next
    performer. A missing confidence, or a performer without a threshold, accepts nothing.
-2. A performer that is unavailable is asked again with backoff. One that fails all the same is not asked again in this
-   batch; its rows go on to the next, and every one of them says so.
+2. A performer that is unavailable is asked again with backoff. One that fails all the same, or whose time is over, is
+   not asked again in this batch; one whose circuit is open is not asked at all. Its rows go on to the next performer,
+   and every one of them says so. When the time of all performers together is over, nobody but the safe state is asked.
 3. A row that nobody is sure of keeps the surest answer it got, not accepted. The safe state answers only rows that
    nobody could answer, each of them, and is never accepted.
 4. A decision on the same content by the same cascade is reused; one of the safe state, one behind a failure, or one
@@ -19,37 +20,19 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-import stamina
 
 from orchestration_project.core.contracts import arrow_schema
-from orchestration_project.core.errors import OrchestrationError, PerformerFailed, PerformerUnavailable
+from orchestration_project.core.errors import PerformerFailed, PerformerTimeout
+from orchestration_project.performers.asking import Work, ask, reasons, told
+from orchestration_project.performers.breaker import Circuit
 from orchestration_project.performers.decision import Decision
-from orchestration_project.performers.performer import BrokenContract, Performer, Prepared, hold_to_contract
+from orchestration_project.performers.performer import Performer, Prepared
 from orchestration_project.stores.home import Home
 
 CHUNK_ROWS = 10_000
-"""Most rows a performer is asked about in one call."""
-
-ATTEMPTS = 3
-"""Calls of a performer that is unavailable before it is given up for the batch."""
+"""Most rows a performer is asked about in one call, where it says nothing else: a limit ends it between two calls."""
 
 COLUMNS = tuple(arrow_schema(Decision).names)
-
-
-@dataclass
-class Work:
-    """What one performer did in a batch: rows asked and accepted, seconds spent, and how it failed if it did.
-
-    `failure` is for metadata and audit: a broken contract in our words, or the type of what the performer raised. It
-    quotes neither an error nor an answer, which may repeat a message; the reason of a row does.
-    """
-
-    performer: str
-    version: str
-    asked: int = 0
-    accepted: int = 0
-    seconds: float = 0.0
-    failure: str | None = None
 
 
 @dataclass(frozen=True)
@@ -100,14 +83,15 @@ class Cascade:
         frame = self._undecided(rows)
         reused = _reuse(frame, _lasting(stored, prepared))
         work: list[Work] = []
+        until = time.monotonic() + home.settings.asset_seconds
         for performer, ready in prepared[:-1]:
             waiting = frame.index[~(frame["accepted"] | reused)]
             if len(waiting):
-                work.append(self._ask(performer, ready, rows.loc[waiting], frame))
+                work.append(_ask(performer, ready, rows.loc[waiting], frame, home, until))
         unanswered = frame.index[frame["label"].isna()]
         if len(unanswered):
             safe, ready = prepared[-1]
-            work.append(self._ask(safe, ready, rows.loc[unanswered], frame))
+            work.append(_ask_safe_state(safe, ready, rows.loc[unanswered], frame, home))
         labels = frozenset[str]().union(*(ready.labels for _, ready in prepared))
         return Decisions(frame, work, int(reused.sum()), labels)
 
@@ -127,78 +111,69 @@ class Cascade:
         frame["message_digest"] = pd.Series(list(_digests(rows, names)), rows.index, dtype="str")
         return frame.astype({"accepted": "bool", "degraded": "bool", "state": "str", "confidence": "float64"})
 
-    def _ask(self, performer: Performer, ready: Prepared, rows: pd.DataFrame, frame: pd.DataFrame) -> Work:
-        """Ask one performer about the rows that wait, and write its answers into the frame."""
-        work = Work(performer.name, ready.version)
-        started = time.perf_counter()
-        failure: PerformerFailed | None = None
-        for start in range(0, len(rows), CHUNK_ROWS):
-            chunk = rows.iloc[start : start + CHUNK_ROWS]
-            failure = failure or self._ask_chunk(performer, ready, chunk, frame, work)
-            if failure is not None:
-                frame.loc[chunk.index, "degraded"] = True
-                _note(frame, chunk.index, _reasons(failure, chunk.index))
-        if failure is not None:
-            work.failure = type(failure.__cause__).__name__ if failure.__cause__ else str(failure)
-        work.seconds = time.perf_counter() - started
-        return work
 
-    def _ask_chunk(
-        self, performer: Performer, ready: Prepared, rows: pd.DataFrame, frame: pd.DataFrame, work: Work
-    ) -> PerformerFailed | None:
-        """Ask about one chunk; returns how the performer failed, or None.
-
-        Nobody stands behind the safe state: its failure is raised.
-        """
-        try:
-            answers = _answers(performer, ready, rows)
-        except PerformerFailed as failure:
-            if performer is self.safe_state:
-                raise
-            return failure
-        if performer is self.safe_state and answers["label"].isna().any():
-            raise PerformerFailed(f"{performer.name} left rows without a label. A safe state answers every row.")
-        work.asked += len(rows)
-        work.accepted += _take(frame, performer, ready, answers)
-        return None
-
-
-def _answers(performer: Performer, ready: Prepared, rows: pd.DataFrame) -> pd.DataFrame:
-    """The performer's answers, held to its contract; whatever it raises but a refusal becomes PerformerFailed with its
-    cause.
+def _ask(
+    performer: Performer, ready: Prepared, rows: pd.DataFrame, frame: pd.DataFrame, home: Home, until: float
+) -> Work:
+    """Ask one performer about the rows that wait, and write its answers into the frame. The time of the asset ends at
+    `until` (of `time.monotonic`); a performer whose call that cuts off is not at fault.
     """
+    work, started = Work(performer.name, ready.version), time.perf_counter()
+    limit = _limit_seconds(performer, home)
+    circuit = Circuit(home, performer.name, limit)
+    over = PerformerFailed(
+        f"{performer.name} gave no answer before the {home.settings.asset_seconds:.3g} s of the asset were over."
+    )
+    failure = over if until <= time.monotonic() else circuit.refusal()
+    for chunk in _chunks(performer, rows):
+        if failure is None:
+            left = until - time.monotonic()
+            try:
+                answers = ask(performer, ready, chunk, min(limit, left), work)
+            except PerformerFailed as error:
+                is_over = left < limit and isinstance(error, PerformerTimeout)
+                failure = over if is_over else error
+                work.opened = not is_over and circuit.failed(error)
+            else:
+                _take(frame, performer, ready, answers, work)
+                circuit.call_answered()
+        if failure is not None:
+            frame.loc[chunk.index, "degraded"] = True
+            _note(frame, chunk.index, reasons(failure, chunk.index))
+    if failure is None:
+        circuit.batch_answered()
+    else:
+        work.failure = told(failure)
+    work.seconds = time.perf_counter() - started
+    return work
 
-    @stamina.retry(on=PerformerUnavailable, attempts=ATTEMPTS, timeout=None, wait_initial=0.05, wait_max=2.0)
-    def call() -> pd.DataFrame:
-        try:
-            return hold_to_contract(performer, ready, rows, ready.answer(rows.copy()))
-        except BrokenContract:
-            raise
-        except (PerformerUnavailable, ConnectionError, TimeoutError) as error:
-            raise PerformerUnavailable(f"{performer.name} is unavailable: {type(error).__name__}") from error
-        except Exception as error:
-            if isinstance(error, OrchestrationError) and not isinstance(error, PerformerFailed):
-                raise
-            raise PerformerFailed(f"{performer.name} failed: {type(error).__name__}") from error
 
-    return call()
-
-
-def _reasons(failure: PerformerFailed, rows: pd.Index) -> pd.Series:
-    """How a performer failed, as the rows keep it: with what its error says, and with the row's own strange answer."""
-    told = str(failure).rstrip(".")
-    cause = failure.__cause__
-    if cause is not None:
-        told = told.removesuffix(type(cause).__name__) + repr(cause)
-    reasons = pd.Series(told, rows, dtype="str")
-    if isinstance(failure, BrokenContract):
-        own = failure.answers[failure.answers.index.isin(rows)].dropna()
-        reasons[own.index] += ": " + own
-    return reasons
+def _ask_safe_state(safe: Performer, ready: Prepared, rows: pd.DataFrame, frame: pd.DataFrame, home: Home) -> Work:
+    """Have the safe state answer. Nobody stands behind it: it has no circuit, the asset's time does not end it, and its
+    failure is raised.
+    """
+    work, started = Work(safe.name, ready.version), time.perf_counter()
+    for chunk in _chunks(safe, rows):
+        answers = ask(safe, ready, chunk, _limit_seconds(safe, home), work)
+        if answers["label"].isna().any():
+            raise PerformerFailed(f"{safe.name} left rows without a label. A safe state answers every row.")
+        _take(frame, safe, ready, answers, work)
+    work.seconds = time.perf_counter() - started
+    return work
 
 
-def _take(frame: pd.DataFrame, performer: Performer, ready: Prepared, answers: pd.DataFrame) -> int:
-    """Write accepted answers, and those surer than what the row has; returns how many were accepted."""
+def _limit_seconds(performer: Performer, home: Home) -> float:
+    return performer.limit_seconds or home.settings.performer_seconds
+
+
+def _chunks(performer: Performer, rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    size = performer.chunk_rows or CHUNK_ROWS
+    for start in range(0, len(rows), size):
+        yield rows.iloc[start : start + size]
+
+
+def _take(frame: pd.DataFrame, performer: Performer, ready: Prepared, answers: pd.DataFrame, work: Work) -> None:
+    """Write accepted answers, and those surer than what the row has; count them."""
     rows = answers.index
     accepts_nothing = ready.threshold is None or performer.kind == "safe_state"
     threshold = np.inf if accepts_nothing else ready.threshold
@@ -215,7 +190,8 @@ def _take(frame: pd.DataFrame, performer: Performer, ready: Prepared, answers: p
     frame.loc[rows, "accepted"] = accepted
     frame.loc[chosen, ["decided_by", "performer", "version"]] = [performer.kind, performer.name, ready.version]
     _note(frame, rows[accepted], answers.loc[accepted, "reason"])
-    return int(accepted.sum())
+    work.asked += len(rows)
+    work.accepted += int(accepted.sum())
 
 
 def _doubts(performer: Performer, ready: Prepared, answers: pd.DataFrame) -> pd.Series:

@@ -39,12 +39,16 @@ class Prepared:
 class Performer(ABC):
     """Base of every performer.
 
-    `name` is what rows and people call it; `families` are the models whose champion it needs.
+    `name` is what rows and people call it, and by which its circuit breaker is known; `families` are the models whose
+    champion it needs. `limit_seconds` is how long one call may take, its attempts together (None: as the setting says),
+    and `chunk_rows` the most rows of one call (None: as many as the cascade gives).
     """
 
     name: str
     kind: Kind
     families: tuple[str, ...] = ()
+    limit_seconds: float | None = None
+    chunk_rows: int | None = None
 
     @abstractmethod
     def prepare(self, home: Home) -> Prepared:

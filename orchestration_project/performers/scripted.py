@@ -22,9 +22,13 @@ class Scripted(Performer):
         threshold: float | None = 0.5,
         kind: Kind = "model",
         version: str = "scripted-1",
+        limit_seconds: float | None = None,
+        chunk_rows: int | None = None,
     ) -> None:
         self.name = name
         self.kind = kind
+        self.limit_seconds = limit_seconds
+        self.chunk_rows = chunk_rows
         self.asked = 0
         self._script = script
         self._labels = frozenset(labels)

@@ -59,7 +59,12 @@ def lease_next(connection: sa.Connection, seconds: float, *, with_abandoned: boo
     """
     waits = _TABLE.state == "requested"
     abandoned = sa.and_(_TABLE.state == "submitted", _TABLE.lease_until < now())
-    query = _requests().where(waits | abandoned if with_abandoned else waits).order_by(_TABLE.requested_at, _TABLE.key).limit(1)
+    query = (
+        _requests()
+        .where(waits | abandoned if with_abandoned else waits)
+        .order_by(_TABLE.requested_at, _TABLE.key)
+        .limit(1)
+    )
     row = connection.execute(query).one_or_none()
     if row is None:
         return None

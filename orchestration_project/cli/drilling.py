@@ -1,0 +1,92 @@
+"""The verb `drill faults`: what the project does when a performer fails."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestration_project.cli.printing import ERR, AsJson, complain, note, say, say_json, say_table
+from orchestration_project.core.errors import OrchestrationError, Refused
+
+if TYPE_CHECKING:
+    from orchestration_project.stores.home import Home
+
+app = typer.Typer(help="Try on a copy what the project does when something fails.", no_args_is_help=True)
+
+_COLUMNS = ("performer", "fault", "calls", "retries", "answered", "accepted", "not accepted", "safe state", "circuit")
+
+
+class DrillFailed(OrchestrationError):
+    """The drill itself ended without an outcome."""
+
+
+@app.command(name="faults")
+def drill_faults(
+    model_output: Annotated[
+        str | None, typer.Option("--model-output", metavar="NAME", help="Only this model output.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let every performer fail in every way, and see who answers.
+
+    Works on a copy of the home and its newest batch. Exit status 1 if a row was lost or not answered, a faulty answer
+    was kept, or a call took longer than its limit.
+
+    Example: orchestrate drill faults --model-output sentiment
+    """
+    from orchestration_project.stores.home import prepared_home
+
+    drills = _drilled(prepared_home(), model_output)
+    broken = [(one, promise) for one in drills for promise in one["broken"]]
+    if as_json:
+        say_json(drills)
+    else:
+        for name, batch in dict.fromkeys((one["model_output"], one["batch"]) for one in drills):
+            rows = [_row(one) for one in drills if one["model_output"] == name]
+            say_table(_COLUMNS, rows, title=f"{name}, batch {batch}")
+        say(f"{len(drills)} drills. Every row was answered once, and no faulty answer was kept." if not broken else "")
+    for one, promise in broken:
+        complain(f"{one['model_output']}, {one['performer']}, {one['fault']}: {promise}.")
+    if broken:
+        raise typer.Exit(1)
+
+
+def _drilled(home: "Home", name: str | None) -> list[dict[str, Any]]:
+    from orchestration_project.cli.dagster_commands import LOCATION
+    from orchestration_project.dispatch.drill import copy_of
+
+    with tempfile.TemporaryDirectory(prefix="drill-") as folder, ERR.status("Copying the home") as shown:
+        copy = copy_of(home, Path(folder))
+        copy.ledger.close()
+        shown.update("Letting performers fail")
+        answer = copy.root / "drill.json"
+        named = {"ORCHESTRATE_HOME": folder, "ORCHESTRATE_LEDGER_URL": "", "DAGSTER_HOME": str(copy.dagster)}
+        command = [sys.executable, "-m", "orchestration_project.dispatch.drill", LOCATION, str(answer)]
+        ended = subprocess.run(
+            [*command, *([name] if name else [])],
+            cwd=folder,
+            env={**os.environ, **named},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if ended.returncode != 0:
+            note(ended.stderr)
+            raise DrillFailed(f"The drill ended with exit status {ended.returncode}. What it wrote stands above.")
+        content = json.loads(answer.read_text(encoding="utf-8"))
+    if "refused" in content:
+        raise Refused(content["refused"])
+    return content["drills"]
+
+
+def _row(one: dict[str, Any]) -> tuple[Any, ...]:
+    answered = ", ".join(f"{count} {who}" for who, count in one["answered"].items())
+    names = ("calls", "retries", "accepted", "not_accepted", "safe_state", "circuit")
+    calls, retries, *counts = (one[name] for name in names)
+    return (one["performer"], one["fault"], calls, retries, answered, *counts)

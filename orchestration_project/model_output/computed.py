@@ -1,0 +1,65 @@
+"""What a step computed for a partition; of what came in, the messages that are the batch's own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from orchestration_project.performers.cascade import Decisions
+from orchestration_project.stores import claims
+from orchestration_project.stores.arrivals import Arrivals, keyed_id
+from orchestration_project.stores.home import Home
+from orchestration_project.stores.quarantine import left_with_file
+
+
+@dataclass
+class Computed:
+    """What a step's function gave, and what it cost. `raw` has a row for each of `frame`, as it came in, `origin` its
+    file and line; `message_ids` the ids under which arrivals were claimed, of which the batch holds `claimed`.
+    """
+
+    frame: pd.DataFrame
+    raw: pd.DataFrame
+    message_ids: pd.Series | None = None
+    origin: pd.DataFrame | None = None
+    unparsable: pd.DataFrame = field(default_factory=pd.DataFrame)
+    duplicates: int = 0
+    claimed: int | None = None
+    seconds: float = 0.0
+    decisions: Decisions | None = None
+    facts: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
+    metadata: Mapping[str, Any] = field(default_factory=lambda: dict[str, Any]())
+
+
+def of_own_messages(asset: str, home: Home, partition: str, arrivals: Arrivals, frame: pd.DataFrame) -> Computed:
+    """Claim the messages of a batch, and keep the rows of those that it holds.
+
+    Rows that repeat one of this batch, or belong to another, are dropped and counted; those that left it, replayed or
+    discarded, are dropped. One without an id, which the gate will refuse, is claimed under an id made from its file and
+    line, as an unparsable line is.
+    """
+    if "message_id" not in frame:
+        return Computed(frame, arrivals.rows, origin=arrivals.origin, unparsable=arrivals.unparsable)
+    ids = frame["message_id"].astype("str")
+    nameless = arrivals.origin[ids.isna()]
+    places = zip(nameless["file_sha256"], nameless["line"], strict=True)
+    made = [keyed_id(arrivals.secret, [digest, int(line)]) for digest, line in places]
+    ids = ids.fillna(pd.Series(made, nameless.index, dtype="str"))
+    with home.ledger.write() as connection:
+        left = left_with_file(connection, partition)
+        wanted = {*ids, *arrivals.unparsable["message_id"]} - left
+        claim = claims.claim_messages(connection, partition, wanted, asset=asset)
+    keep = (ids.isin(claim.held) & ~ids.duplicated()).to_numpy()
+    own = arrivals.unparsable["message_id"].isin(claim.held).to_numpy()
+    gone = len(left.intersection([*ids, *arrivals.unparsable["message_id"]]))
+    return Computed(
+        frame[keep],
+        arrivals.rows[keep],
+        message_ids=ids[keep],
+        origin=arrivals.origin[keep],
+        unparsable=arrivals.unparsable[own],
+        duplicates=int((~keep).sum() + (~own).sum()) - gone,
+        facts={"took_over": claim.replaced} if claim.replaced else {},
+        claimed=len(claim.held),
+    )
