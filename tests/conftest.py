@@ -32,6 +32,7 @@ LONGEST = (
     "test_airline_alerts",
     "test_up",
     "test_inbox_server",
+    "test_drilling",
     "test_dispatcher",
     "test_demo",
     "test_triggers",

@@ -147,6 +147,8 @@ def test_a_degraded_batch_succeeds_and_says_so(home: Home):
     assert rows(home, "mood")["degraded"].tolist() == [True]
     (event,) = result.asset_materializations_for_node("mood")
     assert event.metadata["failure of reader"].value == "KeyError"
+    assert event.metadata["calls of reader"].value == 1
+    assert "KeyError" in str(event.metadata["failed calls of reader"].value)
 
 
 # How Dagster is set up

@@ -263,9 +263,5 @@ def _metadata(computed: Computed, judgement: Judgement, version: manifest.Versio
         for name, count in computed.decisions.decided_by().items():
             facts[f"decided by {name}"] = f"{count} ({count / total:.0%})"
         for work in computed.decisions.work:
-            facts[f"latency_seconds of {work.performer}"] = round(work.seconds, 4)
-            if work.failed_calls:
-                facts[f"failed calls of {work.performer}"] = ", ".join(work.failed_calls)
-            if work.failure:
-                facts[f"failure of {work.performer}"] = work.failure
+            facts |= work.facts()
     return facts
