@@ -36,7 +36,14 @@ RUN_WORKER = [
 ]
 """Points at which a run worker is killed while the project goes on."""
 
-WHILE_MESSAGES_COME_IN = ["arrival registered", "claimed", "requested", "leased", "run created", "run leaves the queue"]
+WHILE_MESSAGES_COME_IN = [
+    "arrival registered",
+    "claimed",
+    "due and requested",
+    "leased",
+    "run created",
+    "run leaves the queue",
+]
 WHILE_THEY_ARE_WORKED_ON = ["Parquet renamed", "ledger committed", "before Dagster's own event", "outcome recorded"]
 """Points at which the whole project is killed: daemon, code server and run workers."""
 

@@ -42,6 +42,7 @@ POINTS: dict[str, tuple[str, str, str, Wanted]] = {
     "arrival registered": ("orchestration_project.stores.arrivals", "_move", "before", any_call),
     "claimed": ("orchestration_project.stores.run_requests", "request", "before", any_call),
     "requested": ("orchestration_project.stores.batches", "open_next", "after", any_call),
+    "due and requested": ("orchestration_project.stores.batches", "open_due", "after", any_call),
     "leased": (
         "dagster._core.definitions.partitions.definition.dynamic",
         "DynamicPartitionsDefinition.build_add_request",
