@@ -51,6 +51,8 @@ REFUSED: dict[str, list[tuple[str, str]]] = {
     "asset_seconds": [("-1", SECONDS), ("nan", SECONDS)],
     "breaker_failures": [("0", COUNT), ("2.5", WHOLE)],
     "breaker_wait_seconds": [("0", SECONDS), ("soon", NUMBER)],
+    "people": [("~nobody-has-this-name/people.toml", "Set the path of a file.")],
+    "policy": [("~nobody-has-this-name/policy.toml", "Set the path of a file.")],
 }
 """Setting → values that it cannot have, each with what to set instead."""
 
@@ -87,10 +89,13 @@ ACCEPTED: dict[str, tuple[str, Any]] = {
     "asset_seconds": ("90", 90.0),
     "breaker_failures": ("5", 5),
     "breaker_wait_seconds": ("10", 10.0),
+    "people": ("/srv/../srv/people.toml", Path("/srv/people.toml")),
+    "person": ("anna", "anna"),
+    "policy": ("/srv/../srv/policy.toml", Path("/srv/policy.toml")),
 }
 
-TEXT_IS_ENOUGH = {"ledger_url", "registry_url"}
-"""Any text is a URL until somebody connects: the ledger and MLflow refuse theirs."""
+TEXT_IS_ENOUGH = {"ledger_url", "registry_url", "person"}
+"""Any text is a URL until somebody connects, or a name until somebody acts: then it is refused."""
 
 
 SECRET = {"notify"}

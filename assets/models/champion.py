@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from assets.models.evaluation import compare, differences_of, held_out
 from orchestration_project.core.contracts import Contract
-from orchestration_project.governance.promotion import Order, Verdict, judge_candidate, record_verdict
+from orchestration_project.governance.promotion import Order, Verdict, judge_candidate, record_verdict, require_role
 from orchestration_project.model_output import Run
 from orchestration_project.performers.model import loaded
 from orchestration_project.stores import champions, labels, model_versions
@@ -29,6 +29,7 @@ class InUse(Contract):
     candidate: str = pa.Field(description="Version that was judged.")
     is_new: bool = pa.Field(description="Whether this step put the candidate in use.")
     reason: str = pa.Field(description="Why it was promoted, or why the older one stays.")
+    ordered_by: str = pa.Field(description="Person who ordered it; empty: nobody did, a schedule trained.")
     record: str = pa.Field(description="JSON of the candidate's record.")
 
 
@@ -46,6 +47,7 @@ def choose_champion(
     published. A version to be promoted is loaded first: a file that is lost or changed is refused.
     """
     order = Order.from_tags(run.tags)
+    require_role(home.settings, order)
     with home.ledger.read() as connection:
         incumbent = champions.champion(connection, challenger.family)
         replaced = labels.is_replaced(connection, challenger.family)
@@ -63,7 +65,15 @@ def choose_champion(
     in_use = candidate if verdict.is_promoted or incumbent is None else incumbent
     row = {"family": candidate.family, "version": in_use.version, "candidate": candidate.version}
     return pd.DataFrame(
-        [{**row, "is_new": verdict.is_promoted, "reason": verdict.reason, "record": candidate.to_json()}]
+        [
+            {
+                **row,
+                "is_new": verdict.is_promoted,
+                "reason": verdict.reason,
+                "ordered_by": order.person,
+                "record": candidate.to_json(),
+            }
+        ]
     )
 
 
@@ -79,7 +89,7 @@ def record_promotion(connection: sa.Connection, rows: Sequence[Mapping[str, Any]
     """Record what was judged, in the transaction that publishes the champion's row."""
     for row in rows:
         verdict = Verdict(row["is_new"], row["reason"])
-        record_verdict(connection, ModelVersion.from_json(row["record"]), verdict)
+        record_verdict(connection, ModelVersion.from_json(row["record"]), verdict, row["ordered_by"])
 
 
 def _tell_registry(candidate: ModelVersion, home: Home) -> None:

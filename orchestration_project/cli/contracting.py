@@ -54,7 +54,7 @@ def accept(
 
     Example: orchestrate contract accept feedback kanal --as channel --reason "The German shop calls it so"
     """
-    from orchestration_project.governance import audit
+    from orchestration_project.governance import audit, people
     from orchestration_project.stores import accepted_columns
     from orchestration_project.stores.halts import open_halts
     from orchestration_project.stores.home import prepared_home
@@ -62,6 +62,7 @@ def accept(
     if (name is None) != ignore:
         raise Refused("Say either --as NAME or --ignore.")
     home, why = prepared_home(), stated(reason)
+    person = people.require(home.settings, "operator")
     with home.ledger.read() as connection:
         _require_column(connection, column)
         if name is not None:
@@ -70,7 +71,7 @@ def accept(
     with home.ledger.write() as connection:
         accepted_columns.accept(file, asset=asset, column=column, name=name or "", reason=why)
         detail = {"column": column, "name": name, "reason": why}
-        audit.append(connection, "column accepted", asset, detail)
+        audit.append(connection, "column accepted", asset, detail, person.name)
         halted = [halt.partition for halt in open_halts(connection) if halt.asset == asset]
     say(f"{column} of {asset} is {f'taken in as {name}' if name else 'left out'} from now on: {file}. Commit it.")
     for batch in halted:

@@ -1,4 +1,4 @@
-"""The verbs that only look: status, alerts, explain, sql, where."""
+"""The verbs that only look: status, alerts, explain, sql, people, where."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -156,6 +156,27 @@ FROM duckdb_columns() WHERE schema_name = 'main' AND NOT internal GROUP BY table
 """
 
 
+def people(as_json: AsJson = False) -> None:
+    """Who may do what, and who you are.
+
+    Example: orchestrate people
+    """
+    from orchestration_project.core.settings import Settings
+    from orchestration_project.governance.people import acting, read_people
+
+    settings = Settings.from_environment()
+    you, known = acting(settings), read_people(settings.people).persons
+    found = [{**vars(person), "is_you": person.name == you.name} for person in known]
+    if you not in known:
+        found.append({**vars(you), "is_you": True})
+    if as_json:
+        say_json(found)
+        return
+    columns = ("name", "users", "roles", "skills")
+    say_table(("person", *columns[1:]), [tuple(_listed(one[name]) for name in columns) for one in found])
+    say(f"You are {you.name}.")
+
+
 def where(as_json: AsJson = False) -> None:
     """Every path and URL in use.
 
@@ -188,3 +209,7 @@ def where(as_json: AsJson = False) -> None:
 
 def _shown(value: Any) -> str:
     return "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _listed(value: Any) -> str:
+    return value if isinstance(value, str) else ", ".join(value)

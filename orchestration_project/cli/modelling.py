@@ -166,12 +166,14 @@ def promote(
 
     Example: orchestrate model promote issue 3f2a --reason "Agreed with customer care"
     """
+    from orchestration_project.governance import people
     from orchestration_project.governance.promotion import Order
     from orchestration_project.stores.home import prepared_home
 
     home = prepared_home()
+    person = people.require(home.settings, "approver").name
     wanted = _version(home, name, version).version
-    _run(home, name, Order("promote", wanted, stated(reason), new_labels, even_if_worse))
+    _run(home, name, Order("promote", wanted, stated(reason), new_labels, even_if_worse, person))
 
 
 @app.command()
@@ -180,17 +182,19 @@ def rollback(name: Name, reason: Reason) -> None:
 
     Example: orchestrate model rollback issue --reason "Too many false alerts"
     """
+    from orchestration_project.governance import people
     from orchestration_project.governance.promotion import Order
     from orchestration_project.stores.champions import history, require_champion
     from orchestration_project.stores.home import prepared_home
 
     home = prepared_home()
+    person = people.require(home.settings, "approver").name
     with home.ledger.read() as connection:
         used = require_champion(connection, name)
         earlier = [found for found in history(connection, name) if found.version != used.version]
     if not earlier:
         raise Refused(f"No other version of '{name}' was ever in use. See: orchestrate model list {name}")
-    _run(home, name, Order("rollback", earlier[0].version, stated(reason)))
+    _run(home, name, Order("rollback", earlier[0].version, stated(reason), person=person))
 
 
 def shown(value: Any) -> str:

@@ -24,6 +24,7 @@ from orchestration_project.core.errors import Refused
 from orchestration_project.core.settings import PROJECT
 
 if TYPE_CHECKING:
+    from orchestration_project.governance.promotion import Order
     from orchestration_project.stores.home import Home
     from orchestration_project.stores.model_versions import ModelVersion
 
@@ -45,6 +46,8 @@ def train(
     Example: orchestrate train --model sentiment
     """
     from orchestration_project.cli.work import run_unless_project_does
+    from orchestration_project.governance import people
+    from orchestration_project.governance.promotion import Order
     from orchestration_project.stores.home import prepared_home
 
     if new_labels is not None and not (model and new_labels.strip()):
@@ -52,7 +55,12 @@ def train(
             "--new-labels needs one model and a reason. Run: orchestrate train --model NAME --new-labels REASON"
         )
     home = prepared_home()
-    _train(home, model, new_labels)
+    order = Order(
+        reason=(new_labels or "").strip(),
+        new_labels=new_labels is not None,
+        person=people.require(home.settings, "trainer").name,
+    )
+    _train(home, model, order)
     found = [champion for champion in _in_use(home) if model in (None, champion.family)]
     if as_json:
         say_json(
@@ -165,11 +173,10 @@ def let_every_stop_be_an_interrupt() -> None:
             signal.signal(number, signal.default_int_handler)
 
 
-def _train(home: "Home", model: str | None, new_labels: str | None = None) -> None:
+def _train(home: "Home", model: str | None = None, order: "Order | None" = None) -> None:
     from orchestration_project.cli.dagster_commands import run_job
-    from orchestration_project.governance.promotion import Order
 
-    tags = None if new_labels is None else Order(reason=new_labels.strip(), new_labels=True).to_tags()
+    tags = None if order is None else order.to_tags()
     job = f"train_{model}" if model else "train"
     run_job(home, job, f"Training {model or 'every model'} (some seconds each)", tags)
     for champion in _in_use(home):
@@ -185,7 +192,7 @@ def _prepare_samples(home: "Home") -> None:
     from orchestration_project.stores.files import file_digest
 
     if not _in_use(home):
-        _train(home, None)
+        _train(home)
     with home.ledger.read() as connection:
         fresh = [file for file in sorted(SAMPLES.glob("[!.]*")) if not is_known(connection, file_digest(file))]
     if fresh:

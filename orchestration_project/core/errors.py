@@ -10,6 +10,7 @@ OrchestrationError            base: one sentence each for what is wrong, the val
 │   ├── NoArrivals            a new batch was asked for, and nothing waits
 │   ├── NoChampion            a model has no version in use
 │   ├── ArtifactRefused       a stored file is not the one that was recorded
+│   ├── NotEntitled           whoever acts lacks the role or the skill
 │   └── UnknownName           no message, asset or model of that name
 ├── Conflict                  another run published first; the step reads again and repeats
 └── PerformerFailed           a performer raised, or answered what it may not
@@ -59,6 +60,10 @@ class NoChampion(Refused):
 
 class ArtifactRefused(Refused):
     """A stored file's digest is not the recorded one; it is never opened."""
+
+
+class NotEntitled(Refused):
+    """Whoever acts has not the role or the skill that this takes."""
 
 
 class UnknownName(Refused):

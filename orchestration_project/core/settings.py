@@ -148,6 +148,10 @@ class Settings:
         30.0, _seconds, "How long a circuit is open before one caller probes; then twice as long, and so on."
     )
 
+    people: Path = _setting(PROJECT / "assets" / "people.toml", _file, "File of the persons, their roles and skills.")
+    person: str = _setting("", str, "Person who acts, where the operating-system user may act for several.")
+    policy: Path = _setting(PROJECT / "assets" / "policy.toml", _file, "File of how far models are left alone.")
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
         """Read every setting, or raise SettingRefused for the first that has a value it cannot have."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from orchestration_project.core.targets import service_of
-from orchestration_project.governance import audit
+from orchestration_project.governance import audit, people
 from orchestration_project.stores import deliveries, outbox
 from orchestration_project.stores.deliveries import Attempt
 from orchestration_project.stores.home import Home
@@ -56,10 +56,12 @@ def retry(home: Home, delivery_ids: Sequence[int] | None, reason: str) -> list[i
     """Let deliveries start anew, audited with the reason: those named, or (None) every one that is open. Returns their
     numbers.
     """
+    person = people.require(home.settings, "operator")
     with home.ledger.write() as connection:
         restarted = deliveries.restart(connection, delivery_ids, outbox.targets_of(home))
         for number, target, key in restarted:
-            audit.append(connection, "delivery retried", key, {"delivery": number, "target": target, "reason": reason})
+            detail = {"delivery": number, "target": target, "reason": reason}
+            audit.append(connection, "delivery retried", key, detail, person.name)
     return [number for number, _, _ in restarted]
 
 

@@ -2,6 +2,7 @@
 Launchpad. Each run shows its order, and the audit log its reason.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -11,15 +12,22 @@ from orchestration_project.core.errors import Refused
 from orchestration_project.governance import batch_orders, mending
 from orchestration_project.model_output.decorators import HOME
 from orchestration_project.model_output.step import REFUSAL
+from orchestration_project.stores.home import Home
 from orchestration_project.stores.quarantine import Selection
 
 WHY = "Why; it goes into the audit log."
 
 
-class RowOrder(dg.Config):
-    """Which refused rows are meant, and why."""
+class Ordered(dg.Config):
+    """Why something is ordered, and by whom."""
 
     reason: str = Field(description=WHY)
+    person: str = Field(default="", description="Who orders it, where Dagster's user may act for several persons.")
+
+
+class RowOrder(Ordered):
+    """Which refused rows are meant, and why."""
+
     rows: list[int] = Field(
         default_factory=list[int], description="Numbers of rows, as the asset refused_rows has them."
     )
@@ -35,18 +43,16 @@ class RowOrder(dg.Config):
         return Selection(tuple(self.rows), self.asset or None, self.batch or None, self.rule or None)
 
 
-class Correction(dg.Config):
+class Correction(Ordered):
     """What is set right in one refused row, and why."""
 
-    reason: str = Field(description=WHY)
     row: int = Field(description="Number of the row.")
     values: dict[str, str] = Field(description="Column → the right value; an empty one empties it.")
 
 
-class BatchOrder(dg.Config):
+class BatchOrder(Ordered):
     """Which batch is meant, and why."""
 
-    reason: str = Field(description=WHY)
     batch: str = Field(description="Its key.")
 
 
@@ -61,44 +67,46 @@ def correct(context: dg.OpExecutionContext, config: Correction) -> None:
     import pandas as pd
 
     line = {mending.ROW: str(config.row), **{name: value or None for name, value in config.values.items()}}
-    number = _order(mending.fix, _home(context), pd.DataFrame([line], dtype="str"), _reason(config.reason))
+    number = _order(mending.fix, _home(context, config), pd.DataFrame([line], dtype="str"), _reason(config.reason))
     context.log.info(f"{number} row is corrected." if number else "The row says so already.")
 
 
 @dg.op(required_resource_keys={HOME}, description="Send refused rows again, in a batch of their own.")
 def replay(context: dg.OpExecutionContext, config: RowOrder) -> None:
-    opened = _order(lambda: mending.replay(_home(context), config.selection(), _reason(config.reason)))
+    opened = _order(lambda: mending.replay(_home(context, config), config.selection(), _reason(config.reason)))
     context.log.info(f"Replayed in {', '.join(opened)}.")
 
 
 @dg.op(required_resource_keys={HOME}, description="Give refused rows up.")
 def discard(context: dg.OpExecutionContext, config: RowOrder) -> None:
-    number = _order(lambda: mending.discard(_home(context), config.selection(), _reason(config.reason)))
+    number = _order(lambda: mending.discard(_home(context, config), config.selection(), _reason(config.reason)))
     context.log.info(f"{number} rows are discarded.")
 
 
 @dg.op(required_resource_keys={HOME}, description="Run the workflow on a batch again.")
 def retry(context: dg.OpExecutionContext, config: BatchOrder) -> None:
-    key = _order(batch_orders.retry_batch, _home(context), config.batch, _reason(config.reason))
+    key = _order(batch_orders.retry_batch, _home(context, config), config.batch, _reason(config.reason))
     context.log.info(f"Requested as {key}.")
 
 
 @dg.op(required_resource_keys={HOME}, description="Give a batch up; what it published is withdrawn.")
 def give_up(context: dg.OpExecutionContext, config: BatchOrder) -> None:
-    _order(batch_orders.discard_batch, _home(context), config.batch, _reason(config.reason))
+    _order(batch_orders.discard_batch, _home(context, config), config.batch, _reason(config.reason))
     context.log.info(f"Batch {config.batch} is discarded.")
 
 
 @dg.op(required_resource_keys={HOME}, description="Close a halt: the last good version counts again.")
 def close_halt(context: dg.OpExecutionContext, config: HaltOrder) -> None:
     asset = config.asset or None
-    is_gone = _order(batch_orders.discard_halt, _home(context), config.batch, asset, _reason(config.reason))
+    is_gone = _order(batch_orders.discard_halt, _home(context, config), config.batch, asset, _reason(config.reason))
     context.log.info("The batch is discarded with it." if is_gone else "The last good version counts again.")
 
 
 @dg.op(required_resource_keys={HOME}, description="Let the anomalies of a halted batch pass, and run it again.")
 def let_pass(context: dg.OpExecutionContext, config: HaltOrder) -> None:
-    key = _order(batch_orders.pass_halt, _home(context), config.batch, config.asset or None, _reason(config.reason))
+    key = _order(
+        batch_orders.pass_halt, _home(context, config), config.batch, config.asset or None, _reason(config.reason)
+    )
     context.log.info(f"Requested as {key}.")
 
 
@@ -132,8 +140,10 @@ def _order(give: Any, *arguments: Any) -> Any:
         raise dg.Failure(str(refusal), {REFUSAL: type(refusal).__name__}, allow_retries=False) from refusal
 
 
-def _home(context: dg.OpExecutionContext) -> Any:
-    return getattr(context.resources, HOME)
+def _home(context: dg.OpExecutionContext, order: Ordered) -> Home:
+    """The home, on which whoever the order names acts."""
+    home: Home = getattr(context.resources, HOME)
+    return Home(replace(home.settings, person=order.person)) if order.person else home
 
 
 def _reason(text: str) -> str:

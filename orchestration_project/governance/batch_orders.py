@@ -1,12 +1,12 @@
 """What people order about a whole batch: run it again, or give it up; and about a halt that stands in its way.
 
-Each is one ledger transaction with its audit entry.
+Each takes the role operator, and is one ledger transaction with its audit entry.
 """
 
 import sqlalchemy as sa
 
 from orchestration_project.core.errors import Refused, UnknownName, did_you_mean
-from orchestration_project.governance import audit
+from orchestration_project.governance import audit, people
 from orchestration_project.stores import batches, claims, manifest, measurements, quarantine, run_requests
 from orchestration_project.stores.batches import Batch
 from orchestration_project.stores.halts import Halt, close_halts, open_halts
@@ -20,13 +20,15 @@ def retry_batch(home: Home, batch: str, reason: str) -> str:
     Stored decisions are reused, and what nobody changed comes out the same. Refused for a batch that was discarded, or
     that a run is requested for already.
     """
+    person = people.require(home.settings, "operator")
     with home.ledger.write() as connection:
         found = require_batch(connection, batch)
         _refuse_discarded(found)
         _refuse_requested(connection, batch)
         batches.set_state(connection, batch, "working")
         key = run_requests.request(connection, batch=batch, cause="retry")
-        audit.append(connection, "batch retried", batch, {"reason": reason, "was": found.state, "cause": found.cause})
+        detail = {"reason": reason, "was": found.state, "cause": found.cause}
+        audit.append(connection, "batch retried", batch, detail, person.name)
     return key
 
 
@@ -36,12 +38,14 @@ def discard_batch(home: Home, batch: str, reason: str) -> None:
 
     What was alerted stays told. Refused while a run works on it; one that is only requested is called off.
     """
+    person = people.require(home.settings, "operator")
     with home.ledger.write() as connection:
         found = require_batch(connection, batch)
         _refuse_discarded(found)
         _call_off(connection, batch)
         detail = _give_up(connection, batch, reason)
-        audit.append(connection, "batch discarded", batch, {"reason": reason, "was": found.state, **detail})
+        detail |= {"reason": reason, "was": found.state}
+        audit.append(connection, "batch discarded", batch, detail, person.name)
 
 
 def retry_halted(home: Home, batch: str, asset: str | None, reason: str) -> str:
@@ -55,6 +59,7 @@ def pass_halt(home: Home, batch: str, asset: str | None, reason: str) -> str:
     """Let the anomalies of a halted batch pass, which somebody looked at, and run it again; returns the request's key.
     Its contract is not touched: Refused for a halt that no anomaly opened.
     """
+    person = people.require(home.settings, "operator")
     with home.ledger.write() as connection:
         halt = require_halt(connection, batch, asset)
         if not halt.reason.startswith(measurements.UNLIKE):
@@ -66,7 +71,7 @@ def pass_halt(home: Home, batch: str, asset: str | None, reason: str) -> str:
         measurements.let_pass(connection, asset=halt.asset, partition=batch, reason=reason)
         batches.set_state(connection, batch, "working")
         detail = {"reason": reason, "halted_for": halt.reason}
-        audit.append(connection, "anomaly passed", f"{halt.asset}/{batch}", detail)
+        audit.append(connection, "anomaly passed", f"{halt.asset}/{batch}", detail, person.name)
         return run_requests.request(connection, batch=batch, cause="retry")
 
 
@@ -74,6 +79,7 @@ def discard_halt(home: Home, batch: str, asset: str | None, reason: str) -> bool
     """Close a halt without a passing run. Where the asset has an earlier good version, that stands and what is
     downstream may run; where it has none, the batch is discarded with it. Returns whether it was.
     """
+    person = people.require(home.settings, "operator")
     with home.ledger.write() as connection:
         halt = require_halt(connection, batch, asset)
         stands = manifest.current(connection, halt.asset, batch) is not None
@@ -82,7 +88,8 @@ def discard_halt(home: Home, batch: str, asset: str | None, reason: str) -> bool
         if not stands:
             _call_off(connection, batch)
             detail |= _give_up(connection, batch, reason)
-        audit.append(connection, "halt discarded", f"{halt.asset}/{batch}", {**detail, "batch_discarded": not stands})
+        detail |= {"batch_discarded": not stands}
+        audit.append(connection, "halt discarded", f"{halt.asset}/{batch}", detail, person.name)
     return not stands
 
 

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 
 from orchestration_project.core.errors import FileRefused, Refused
-from orchestration_project.governance import audit
+from orchestration_project.governance import audit, people
 from orchestration_project.governance.label_findings import Findings, find_problems
 from orchestration_project.stores import labels
 from orchestration_project.stores.families import Family
@@ -33,6 +33,7 @@ def import_labels(
     """
     if reason is not None and not reason.strip():
         raise Refused("--force has no reason. Write why these labels are taken against the findings.")
+    person = people.require(home.settings, "trainer")
     rows = file.learnt
     content = labels.to_parquet(rows)
     sha256 = hashlib.sha256(content).hexdigest()
@@ -62,7 +63,7 @@ def import_labels(
             reason=reason,
         )
         detail = {"source": file.name, "rows": len(rows), "sha256": sha256, "replaces": replaces, "reason": reason}
-        audit.append(connection, ACTION, family.name, {**detail, "findings": findings.counts()})
+        audit.append(connection, ACTION, family.name, {**detail, "findings": findings.counts()}, person.name)
     return Outcome(entry, findings, is_new=True)
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from orchestration_project.core.errors import Refused
-from orchestration_project.governance import audit
+from orchestration_project.governance import audit, people
+from orchestration_project.governance.people import Person
 from orchestration_project.stores import batches, claims, quarantine, replays
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.quarantine import QuarantinedRow, Selection
@@ -80,13 +81,14 @@ def fix(home: Home, corrections: "pd.DataFrame", reason: str) -> int:
     in is a correction, null empties it. The columns that `export` adds are not read. Refused for a row that is not open
     any more, UnknownName for a number that no row has.
     """
+    person = people.require(home.settings, "operator")
     if ROW not in corrections:
         raise Refused(f"The corrections have no column '{ROW}'. Begin with: orchestrate quarantine export FILE")
     wanted = {_number(text): line for text, line in zip(corrections[ROW], _records(corrections), strict=True)}
     rows = _open_rows(home, Selection(rows=tuple(wanted)))
     raw = raw_rows(home, rows)
     changes = {row.row_id: _differences(raw[row.row_id], row, wanted[row.row_id]) for row in rows}
-    return _correct(home, rows, changes, reason)
+    return _correct(home, rows, changes, reason, person)
 
 
 def rename(home: Home, selection: Selection, old: str, new: str, reason: str) -> int:
@@ -94,13 +96,14 @@ def rename(home: Home, selection: Selection, old: str, new: str, reason: str) ->
 
     Refused when none of the open rows has a value there.
     """
+    person = people.require(home.settings, "operator")
     rows = _open_rows(home, selection)
     raw = raw_rows(home, rows)
     changes = {row.row_id: {new: value, old: None} for row in rows if (value := raw[row.row_id].get(old)) is not None}
     if not changes:
         names = sorted({name for own in raw.values() for name in own})
         raise Refused(f"None of the rows has a value in column '{old}'. They have: {', '.join(names) or 'none'}.")
-    return _correct(home, rows, changes, reason)
+    return _correct(home, rows, changes, reason, person)
 
 
 def replay(home: Home, selection: Selection, reason: str) -> list[str]:
@@ -110,6 +113,7 @@ def replay(home: Home, selection: Selection, reason: str) -> list[str]:
     The rows leave their batch with the claims on their messages, so that none is a duplicate of itself, and keep file
     and line. Rows that a later asset computed are refused: their batch runs again instead. All rows go, or none.
     """
+    person = people.require(home.settings, "operator")
     rows = _open_rows(home, selection)
     for row in rows:
         if row.file is None:
@@ -127,7 +131,7 @@ def replay(home: Home, selection: Selection, reason: str) -> list[str]:
         for batch, own in by_batch.items():
             staged += [(batch, entry) for entry in replays.stage(home, batch, own)]
         with home.ledger.write() as connection:
-            return _replay(connection, staged, {row.row_id: row for row in rows}, reason)
+            return _replay(connection, staged, {row.row_id: row for row in rows}, reason, person)
     except BaseException:
         replays.withdraw(home, [entry for _, entry in staged])
         raise
@@ -137,6 +141,7 @@ def discard(home: Home, selection: Selection, reason: str) -> int:
     """Give open rows up; returns how many. The claim on a message that came in with a file ends: whoever sends it again
     sends a new message.
     """
+    person = people.require(home.settings, "operator")
     rows = _open_rows(home, selection)
     with home.ledger.write() as connection:
         _require_open(connection, rows, "discarded")
@@ -144,7 +149,7 @@ def discard(home: Home, selection: Selection, reason: str) -> int:
             arrived = {row.message_id for row in own if row.file and row.message_id}
             claims.move(connection, arrived, batch, None)
             batches.end_if_empty(connection, batch, asset=asset, because_of="discard")
-            _audit(connection, "rows discarded", own, reason)
+            _audit(connection, "rows discarded", own, reason, person)
     return len(rows)
 
 
@@ -153,6 +158,7 @@ def _replay(
     staged: Sequence[tuple[str, replays.Staged]],
     rows: Mapping[int, QuarantinedRow],
     reason: str,
+    person: Person,
 ) -> list[str]:
     together: defaultdict[tuple[str, str], list[replays.Staged]] = defaultdict(list)
     for batch, entry in staged:
@@ -166,13 +172,17 @@ def _replay(
         claims.move(connection, {found for entry in entries for found in entry.ended}, batch, None)
         for asset in sorted({row.asset for row in own}):
             batches.end_if_empty(connection, batch, asset=asset, because_of=successor)
-        _audit(connection, "rows replayed", own, reason, successor=successor)
+        _audit(connection, "rows replayed", own, reason, person, successor=successor)
         opened.append(successor)
     return opened
 
 
 def _correct(
-    home: Home, rows: Sequence[QuarantinedRow], changes: Mapping[int, Mapping[str, str | None]], reason: str
+    home: Home,
+    rows: Sequence[QuarantinedRow],
+    changes: Mapping[int, Mapping[str, str | None]],
+    reason: str,
+    person: Person,
 ) -> int:
     changed = [row for row in rows if changes.get(row.row_id)]
     with home.ledger.write() as connection:
@@ -183,7 +193,7 @@ def _correct(
             quarantine.correct(connection, row.row_id, changes[row.row_id])
         for own in _grouped(changed).values():
             columns = sorted({name for row in own for name in changes[row.row_id]})
-            _audit(connection, "rows corrected", own, reason, columns=columns)
+            _audit(connection, "rows corrected", own, reason, person, columns=columns)
     return len(changed)
 
 
@@ -225,10 +235,17 @@ def _grouped(rows: Collection[QuarantinedRow]) -> dict[tuple[str, str], list[Qua
     return dict(grouped)
 
 
-def _audit(connection: sa.Connection, action: str, rows: Sequence[QuarantinedRow], reason: str, **more: Any) -> None:
+def _audit(
+    connection: sa.Connection,
+    action: str,
+    rows: Sequence[QuarantinedRow],
+    reason: str,
+    person: Person,
+    **more: Any,
+) -> None:
     subject = f"{rows[0].asset}/{rows[0].partition}"
     detail = {"rows": [row.row_id for row in rows], "reason": reason, **more}
-    audit.append(connection, action, subject, detail)
+    audit.append(connection, action, subject, detail, person.name)
 
 
 def _is_unread(row: QuarantinedRow) -> bool:

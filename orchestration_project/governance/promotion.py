@@ -9,14 +9,15 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 import sqlalchemy as sa
 
 from orchestration_project.core.comparison import OVERALL, Difference, worse
 from orchestration_project.core.errors import Refused
-from orchestration_project.governance import audit
+from orchestration_project.core.settings import Settings
+from orchestration_project.governance import audit, people
 from orchestration_project.stores import batches, champions, model_versions
 from orchestration_project.stores.model_versions import ModelVersion
 
@@ -29,7 +30,8 @@ Action = Literal["train", "promote", "rollback"]
 class Order:
     """What a person asked of the run that chooses a champion, and why; it travels in the run's tags.
 
-    `version` is the digest of the version to put in use; empty: the one that was just trained.
+    `version` is the digest of the version to put in use; empty: the one that was just trained. `person` is who ordered
+    it; empty: nobody did, a schedule trains.
     """
 
     action: Action = "train"
@@ -37,23 +39,24 @@ class Order:
     reason: str = ""
     new_labels: bool = False
     even_if_worse: bool = False
+    person: str = ""
 
     def to_tags(self) -> dict[str, str]:
         """The run tags that say it."""
-        tags = {"order": self.action, "version": self.version, "reason": self.reason}
+        tags = {"order": self.action, "version": self.version, "reason": self.reason, "person": self.person}
         tags |= {"new_labels": "yes" * self.new_labels, "even_if_worse": "yes" * self.even_if_worse}
         return {f"{_TAG}{name}": value for name, value in tags.items() if value}
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> Self:
         """What `to_tags` wrote; without such tags an ordinary training. An unknown action raises Refused."""
-        found = {name: tags.get(f"{_TAG}{name}", "") for name in ("order", "version", "reason")}
+        found = {name: tags.get(f"{_TAG}{name}", "") for name in ("order", "version", "reason", "person")}
         flags = {name: bool(tags.get(f"{_TAG}{name}")) for name in ("new_labels", "even_if_worse")}
         actions: dict[str, Action] = {"": "train", "train": "train", "promote": "promote", "rollback": "rollback"}
         if found["order"] not in actions:
             known = ", ".join(action for action in actions if action)
             raise Refused(f"The run tag {_TAG}order is '{found['order']}'. Set one of: {known}.")
-        return cls(actions[found["order"]], found["version"], found["reason"], **flags)
+        return cls(actions[found["order"]], found["version"], found["reason"], **flags, person=found["person"])
 
 
 @dataclass(frozen=True)
@@ -97,9 +100,18 @@ def judge_candidate(
     return Verdict(False, f"worse than {incumbent.version} on the same holdout: {which}")
 
 
-def record_verdict(connection: sa.Connection, candidate: ModelVersion, verdict: Verdict) -> None:
+def require_role(settings: Settings, order: Order) -> None:
+    """NotEntitled where whoever gave an order may not: to put a version in use takes the role approver, to train one by
+    hand the role trainer. A schedule needs none.
+    """
+    if order.person or order.action != "train":
+        asked = replace(settings, person=order.person or settings.person)
+        people.require(asked, "trainer" if order.action == "train" else "approver")
+
+
+def record_verdict(connection: sa.Connection, candidate: ModelVersion, verdict: Verdict, person: str = "") -> None:
     """Keep the candidate's record, and put it in use where the verdict says so; batches that were refused may then try
-    again. Both are audited, in the caller's transaction.
+    again. Both are audited, in the caller's transaction; `person` is who ordered it, empty where a schedule trained.
     """
     known = champions.champion(connection, candidate.family)
     model_versions.record(connection, candidate)
@@ -107,9 +119,11 @@ def record_verdict(connection: sa.Connection, candidate: ModelVersion, verdict: 
     if verdict.is_promoted:
         champions.promote(connection, candidate, verdict.reason)
         resumed = batches.resume_refused(connection, cause=f"promotion-{candidate.version}")
-        audit.append(connection, "promoted", subject, {"reason": verdict.reason, "batches_resumed": resumed})
+        audit.append(
+            connection, "promoted", subject, {"reason": verdict.reason, "batches_resumed": resumed}, person or None
+        )
     elif known is None or (known.version, known.sha256) != (candidate.version, candidate.sha256):
-        audit.append(connection, "not promoted", subject, {"reason": verdict.reason})
+        audit.append(connection, "not promoted", subject, {"reason": verdict.reason}, person or None)
 
 
 def _judge_new_labels(order: Order, candidate: ModelVersion, incumbent: ModelVersion, labels_replaced: bool) -> Verdict:

@@ -70,6 +70,7 @@ RUN_REQUESTS = sa.Table(
     sa.Column("run_id", sa.String),
     sa.Column("heartbeat_at", _MOMENT),
     sa.Column("cause", sa.String),  # why it failed
+    sa.Column("tags", sa.JSON),  # more tags of its run; null: none
 )
 
 MANIFEST = sa.Table(
@@ -273,4 +274,62 @@ BREAKERS = sa.Table(
     sa.Column("openings", sa.Integer, nullable=False),  # since it was closed; the wait grows with them
     sa.Column("opened_at", _MOMENT),  # null: closed
     sa.Column("probe_at", _MOMENT),  # from then on one caller may probe; of a half-open one: another, if it died
+)
+
+SWITCHES = sa.Table(
+    "switches",
+    METADATA,
+    sa.Column("kind", sa.String, primary_key=True),  # performer, version, asset
+    sa.Column("name", sa.String, primary_key=True),  # of a version: FAMILY/VERSION
+    sa.Column("state", sa.String, nullable=False),  # on, shadow, off; superseded; people, safe_state
+    sa.Column("successor", sa.String),  # version that answers in the place of a superseded one
+    sa.Column("person", sa.String, nullable=False),  # who switched it; policy: nobody did
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("switched_at", _MOMENT, nullable=False),
+)
+
+REVIEWS = sa.Table(
+    "reviews",
+    METADATA,
+    sa.Column("review_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("asset", sa.String, nullable=False),
+    sa.Column("partition", sa.String, nullable=False),
+    sa.Column("message_id", sa.String, nullable=False, index=True),
+    sa.Column("content_digest", sa.String, nullable=False),  # of what the performers were shown, keyed
+    sa.Column(
+        "cause", sa.String, nullable=False
+    ),  # unsure, disagreement, unknown_kind, failure, switched, check, appeal
+    sa.Column("state", sa.String, nullable=False),  # open, decided, overdue, closed
+    sa.Column(
+        "proposal", sa.JSON, nullable=False
+    ),  # label, confidence, accepted, decided_by, performer, version, reason
+    sa.Column("probability", sa.Float),  # with which a check was drawn; null: no check
+    sa.Column("why", sa.String),  # of an appeal
+    sa.Column("needs_lead", sa.Boolean, nullable=False),
+    sa.Column("assigned_to", sa.String),
+    sa.Column("claimed_by", sa.String),
+    sa.Column("claimed_until", _MOMENT),
+    sa.Column("passed_by", sa.JSON, nullable=False),  # persons who skipped it
+    sa.Column("opened_at", _MOMENT, nullable=False),
+    sa.Column("respond_by", _MOMENT, nullable=False),
+    sa.Column("closed_at", _MOMENT),
+    sa.Index("ix_reviews_state", "state", "asset", "respond_by"),
+    sa.Index("ix_reviews_partition", "partition", "asset"),
+)
+
+VERDICTS = sa.Table(
+    "verdicts",
+    METADATA,
+    sa.Column("verdict_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("review_id", sa.Integer, nullable=False, index=True),
+    sa.Column("asset", sa.String, nullable=False),
+    sa.Column("partition", sa.String, nullable=False),
+    sa.Column("message_id", sa.String, nullable=False, index=True),
+    sa.Column("content_digest", sa.String, nullable=False),
+    sa.Column("label", sa.String, nullable=False),
+    sa.Column("person", sa.String, nullable=False),
+    sa.Column("note", sa.String),
+    sa.Column("is_current", sa.Boolean, nullable=False),  # false: a later one corrects it
+    sa.Column("decided_at", _MOMENT, nullable=False),
+    sa.Index("ix_verdicts_partition", "partition", "asset", "is_current"),
 )

@@ -1,0 +1,74 @@
+"""How far models are left alone: the policy of `policy.toml`, a dataclass for each of its tables."""
+
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from orchestration_project.core.errors import FileRefused, did_you_mean
+
+
+def _number(default: float, *, least: float = 0, most: float = float("inf")) -> Any:
+    return field(default=default, metadata={"least": least, "most": most})
+
+
+def _one_of(*names: str) -> Any:
+    return field(default=names[0], metadata={"one_of": names})
+
+
+@dataclass(frozen=True)
+class Reviews:
+    """Rows that wait for people: until when, how many, and what becomes of one that nobody decides."""
+
+    respond_hours: float = _number(24.0, least=0.001)
+    when_overdue: str = _one_of("surest", "safe_state")
+    most_open: int = _number(1000)
+    claim_minutes: float = _number(15.0, least=0.001)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Every table of the policy; one that the file leaves out has its defaults."""
+
+    reviews: Reviews = field(default_factory=Reviews)
+
+
+def read_policy(file: Path) -> Policy:
+    """The policy that a file states. FileRefused for a table, key or value that there cannot be."""
+    try:
+        found = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise FileRefused(
+            f"There is no policy {file}. Put it back, or name another with ORCHESTRATE_POLICY."
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise FileRefused(f"{file.name} is not TOML ({error}).") from error
+    tables = {entry.name: entry.type for entry in fields(Policy)}
+    for name in found:
+        if name not in tables:
+            raise FileRefused(f"{file.name} has the table '{name}'.{did_you_mean(name, tables)}")
+    return Policy(**{name: _read(file, name, tables[name], values) for name, values in found.items()})
+
+
+def _read(file: Path, table: str, kind: Any, values: Any) -> Any:
+    if not isinstance(values, dict):
+        raise FileRefused(f"{file.name} gives {table} as {values!r}. Write a table [{table}].")
+    known = {entry.name: entry for entry in fields(kind)}
+    for name, value in values.items():
+        if name not in known:
+            raise FileRefused(f"{file.name} gives {table} the key '{name}'.{did_you_mean(name, known)}")
+        if wrong := _wrong(value, known[name].type, known[name].metadata):
+            raise FileRefused(f"{file.name} gives {table}.{name} {value!r}. {wrong}")
+    return kind(**{name: float(value) if known[name].type is float else value for name, value in values.items()})
+
+
+def _wrong(value: Any, kind: Any, limits: Any) -> str | None:
+    """What to write in the place of a value that cannot be; None for one that can."""
+    if "one_of" in limits:
+        return None if value in limits["one_of"] else f"Write one of: {', '.join(limits['one_of'])}."
+    is_number = isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
+    if is_number and limits["least"] <= value <= limits["most"]:
+        return None
+    what = "a whole number" if kind is int else "a number"
+    above = "" if limits["most"] == float("inf") else f" to {limits['most']:g}"
+    return f"Write {what} from {limits['least']:g}{above}."
