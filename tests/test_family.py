@@ -168,6 +168,7 @@ def test_first_version_is_promoted_recorded_and_audited(first: Trained) -> None:
     assert champion.threshold == challenger["threshold"] == 0.5
     reason = "the first version of its family"
     row = {"family": "mood", "version": champion.version, "candidate": champion.version, "is_new": True}
+    row["ordered_by"] = ""
     assert last(first[0], "champion") == {**row, "reason": reason, "record": champion.to_json()}
     assert promotions(first[0]) == [(f"mood/{champion.version}", {"reason": reason, "batches_resumed": []})]
     assert registered(first[0]) == ([1], 1)
