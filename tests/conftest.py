@@ -16,12 +16,16 @@ from pathlib import Path
 from uuid import uuid4
 
 import dagster as dg
+import hypothesis
 import pytest
 import sqlalchemy as sa
 
 from orchestration_project.core.settings import Settings
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.ledger import Ledger
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # how busy the machine is proves nothing
+hypothesis.settings.load_profile("untimed")
 
 DATABASES = ["sqlite", "postgresql"]
 
