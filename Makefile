@@ -2,6 +2,7 @@
 # make up      set up, start Dagster's UI on http://127.0.0.1:3000 (Ctrl-C stops everything)
 # make test    set up, lint, types, import contracts, tests
 # make chaos   kill, fill and lock everything for fifty rounds, under load (as root), and count what is left
+# make tamper  tamper ten thousand times with a home, and have each found by the audit log's verification
 # make models  measure the models on the evaluation data, rewrite the figures of docs/models.md
 # make embeddings  install the extra that lets models learn sentence embeddings
 # make clean   remove the data of this project (asks first); make lock renews requirements.lock
@@ -15,7 +16,7 @@ DATA := $(if $(ORCHESTRATE_HOME),$(abspath $(ORCHESTRATE_HOME)),$(CURDIR)/home)
 # Modules are compiled when they are first imported, which few of them ever are, and the result has to be kept.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo up test lint chaos models embeddings setup clean lock .env
+.PHONY: demo up test lint chaos tamper models embeddings setup clean lock .env
 
 demo: setup
 	$(BIN)/orchestrate demo
@@ -40,6 +41,9 @@ embeddings: .venv/.embeddings
 
 chaos: setup
 	PYTHONPATH=tests $(BIN)/python tests/chaos.py --rounds 50
+
+tamper: setup
+	PYTHONPATH=tests $(BIN)/python tests/tamper.py --count 10000
 
 models: embeddings .env
 	$(BIN)/python -m bench.models

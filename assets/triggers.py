@@ -1,24 +1,38 @@
-"""What starts what, on one page. Each trigger is seen, stopped and started in Dagster's UI, under Automation.
+"""What starts what, on one page. What has a name here is seen, stopped and started in Dagster's UI, under Automation.
 
 | trigger | starts | when | at first |
 |---|---|---|---|
-| feedback_arrived | workflow | a message was sent, or a file lies in the inbox | running |
+| feedback_arrived | workflow | a file lies in the inbox, or a message was sent | running |
+| `POST /inbox` | workflow, at once by the dispatcher | a message was posted | on, in `up` and `serve-inbox` |
+| feedback_arrived | verdicts_on_… | a person decided what waited in a review, or nobody did in time | running |
 | documents_changed | read_documents | a document of ORCHESTRATE_KNOWLEDGE was added, changed or removed | running |
+| run_changed | nothing: it adds to the audit log | a run began or ended, whatever started it | running |
+| quarantine_changed | list_what_waits | a row was refused or settled, a batch halted, set aside or taken up | running |
+| feedback_stopped | nothing: it tells | no batch came for as long as `anomalies.csv` allows (silence) | running |
 | upstream_changed | assets with an automation condition | what they are made from changed, and passed its gate | running |
 | daily_digest | send_digest | 07:00, in ORCHESTRATE_TIME_ZONE | running |
 | nightly_training | train | 02:00, in ORCHESTRATE_TIME_ZONE | running |
-| hourly_quarantine | list_refused_rows | on the hour | running |
+| a threshold in a run | alert: its notice | `alert.csv` says so of the batch and the hours before it | on, in `workflow` |
+| a threshold across batches | alert: its notice | the same: its counts are SQL over every batch | on, in `workflow` |
+| a limit of a batch | a halt or a warning, and its notice | `anomalies.csv` says so, or the gate | on, in every run |
+| a run that failed | a notice; another attempt | a run of a batch failed, or halted it | on, in every run |
 
-By hand, from a job's Launchpad: `promote_…`, and the orders `correct_refused_row`, `replay_refused_rows`,
-`discard_refused_rows`, `retry_batch`, `discard_batch`, `pass_halt`, `discard_halt`.
+How each is switched off: docs/triggers.md. By hand, from a job's Launchpad: `promote_…`, and the orders
+`correct_refused_row`, `correct_refused_rows`, `rename_refused_column`, `replay_refused_rows`, `discard_refused_rows`,
+`retry_batch`, `discard_batch`, `pass_halt`, `discard_halt`, `accept_column`.
 """
 
 import dagster as dg
 
+from assets.feedback.anomalies import WATCH
 from orchestration_project.core.settings import Settings
 from orchestration_project.dispatch.document_sensor import documents_sensor
 from orchestration_project.dispatch.order_jobs import order_jobs
+from orchestration_project.dispatch.run_history import run_history_sensor
 from orchestration_project.dispatch.sensor import arrivals_sensor
+from orchestration_project.dispatch.silence_sensor import silence_sensor
+from orchestration_project.dispatch.verdict_jobs import verdict_job
+from orchestration_project.dispatch.waiting_sensor import waiting_sensor
 from orchestration_project.stores.families import families
 from orchestration_project.stores.run_requests import WORKFLOW
 
@@ -61,16 +75,18 @@ send_digest = dg.define_asset_job(
     selection=dg.AssetSelection.assets("digest"),
     description="What came in on the last whole day, as a notice.",
 )
-list_refused_rows = dg.define_asset_job(
-    "list_refused_rows",
-    selection=dg.AssetSelection.assets("refused_rows"),
-    description="The rows that gates refused and that wait for somebody.",
+list_what_waits = dg.define_asset_job(
+    "list_what_waits",
+    selection=dg.AssetSelection.assets("refused_rows", "open_halts"),
+    description="What waits for somebody: the rows that gates refused, what is halted, what is set aside.",
 )
+after_verdicts = [verdict_job(asset, dg.AssetSelection.groups("feedback")) for asset in ("sentiment", "issue")]
 orders = order_jobs()
 
 feedback_arrived = arrivals_sensor(
     "feedback_arrived",
     workflow,
+    after_verdicts,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Takes in the inbox and starts the workflow for each batch of messages.",
 )
@@ -79,6 +95,23 @@ documents_changed = documents_sensor(
     read_documents,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Has the documents read when what stands in their folder changed.",
+)
+run_changed = run_history_sensor(
+    "run_changed",
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Adds to the audit log which run began, for whom, and how it ended.",
+)
+quarantine_changed = waiting_sensor(
+    "quarantine_changed",
+    list_what_waits,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Lists what waits for somebody when that changed.",
+)
+feedback_stopped = silence_sensor(
+    "feedback_stopped",
+    WATCH,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Tells that no message comes any more, once.",
 )
 upstream_changed = dg.AutomationConditionSensorDefinition(
     "upstream_changed",
@@ -102,12 +135,4 @@ nightly_training = dg.ScheduleDefinition(
     execution_timezone=TIME_ZONE,
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Trains the models on what is labelled by now.",
-)
-hourly_quarantine = dg.ScheduleDefinition(
-    name="hourly_quarantine",
-    job=list_refused_rows,
-    cron_schedule="0 * * * *",
-    execution_timezone=TIME_ZONE,
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Lists the rows that wait in quarantine.",
 )

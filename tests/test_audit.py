@@ -54,7 +54,7 @@ def test_entry_says_who_did_what_to_what_and_follows_the_one_before(chain: Ledge
 
 @pytest.mark.parametrize("column", ["at", "actor", "action", "subject", "detail"])
 def test_edit_of_any_word_shows(chain: Ledger, column: str) -> None:
-    assert breaks_after(chain, sa.update(AUDIT).where(at(3)).values({column: "other"})) == ["entry 3 was changed"]
+    assert breaks_after(chain, sa.update(AUDIT).where(at(3)).values({column: "other"})) == ["Entry 3 was changed."]
 
 
 def test_edit_with_a_digest_that_fits_it_shows_at_the_next_entry(chain: Ledger) -> None:
@@ -64,25 +64,25 @@ def test_edit_with_a_digest_that_fits_it_shows_at_the_next_entry(chain: Ledger) 
     entry["detail"] = '{"number":99}'
     content = json.dumps(list(entry.values()), ensure_ascii=False, separators=(",", ":")).encode()
     forged = sa.update(AUDIT).where(at(3)).values(**entry, digest=hashlib.sha256(content).hexdigest())
-    assert breaks_after(chain, forged) == ["entry 4 does not follow the entry before it"]
+    assert breaks_after(chain, forged) == ["Entry 4 does not follow the entry before it."]
 
 
 def test_gap_shows(chain: Ledger) -> None:
     assert breaks_after(chain, sa.delete(AUDIT).where(at(3))) == [
-        "entry 3 is missing",
-        "entry 4 does not follow the entry before it",
+        "Entry 3 is missing.",
+        "Entry 4 does not follow the entry before it.",
     ]
 
 
 def test_missing_first_entry_shows(chain: Ledger) -> None:
-    assert "entry 1 is missing" in breaks_after(chain, sa.delete(AUDIT).where(at(1)))
+    assert "Entry 1 is missing." in breaks_after(chain, sa.delete(AUDIT).where(at(1)))
 
 
 def test_gap_that_was_closed_by_renumbering_shows(chain: Ledger) -> None:
     moved = [sa.update(AUDIT).where(at(number)).values(sequence=number - 1) for number in (4, 5)]
     found = breaks_after(chain, sa.delete(AUDIT).where(at(3)), *moved)
-    assert found[0] == "entry 3 does not follow the entry before it"
-    assert found[-1] == "the chain ends at entry 4, its head says 5"
+    assert found[0] == "Entry 3 does not follow the entry before it."
+    assert found[-1] == "The chain ends at entry 4, its head says 5."
 
 
 def test_another_order_shows(chain: Ledger) -> None:
@@ -92,32 +92,32 @@ def test_another_order_shows(chain: Ledger) -> None:
         sa.update(AUDIT).where(at(99)).values(sequence=3),
     ]
     found = breaks_after(chain, *swap)
-    assert {"entry 2 was changed", "entry 3 was changed"} <= set(found)
+    assert {"Entry 2 was changed.", "Entry 3 was changed."} <= set(found)
 
 
 def test_cut_tail_shows(chain: Ledger) -> None:
     cut = sa.delete(AUDIT).where(AUDIT.c.sequence >= 4)
-    assert breaks_after(chain, cut) == ["the chain ends at entry 3, its head says 5"]
+    assert breaks_after(chain, cut) == ["The chain ends at entry 3, its head says 5."]
 
 
 def test_emptied_log_shows(chain: Ledger) -> None:
-    assert breaks_after(chain, sa.delete(AUDIT)) == ["the chain ends at entry 0, its head says 5"]
+    assert breaks_after(chain, sa.delete(AUDIT)) == ["The chain ends at entry 0, its head says 5."]
 
 
 def test_appended_entry_without_the_head_shows(chain: Ledger) -> None:
     forged = sa.insert(AUDIT).from_select(
         list(AUDIT.c.keys()), sa.select(sa.literal(6), *list(AUDIT.c)[1:]).where(at(5))
     )
-    assert "the chain ends at entry 6, its head says 5" in breaks_after(chain, forged)
+    assert "The chain ends at entry 6, its head says 5." in breaks_after(chain, forged)
 
 
 def test_missing_head_shows(chain: Ledger) -> None:
-    assert breaks_after(chain, sa.delete(AUDIT_HEAD)) == ["the head of the chain is missing"]
+    assert breaks_after(chain, sa.delete(AUDIT_HEAD)) == ["The head of the chain is missing."]
 
 
 def test_every_break_is_named_and_the_rest_still_checked(chain: Ledger) -> None:
     edits = [sa.update(AUDIT).where(at(number)).values(actor="eve") for number in (1, 5)]
-    assert breaks_after(chain, *edits) == ["entry 1 was changed", "entry 5 was changed"]
+    assert breaks_after(chain, *edits) == ["Entry 1 was changed.", "Entry 5 was changed."]
 
 
 def test_entry_of_a_transaction_that_failed_does_not_exist(chain: Ledger) -> None:

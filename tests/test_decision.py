@@ -24,8 +24,8 @@ class Careless(Cascade):
         super().__init__(*performers, safe_state=SafeLabel("unknown"))
         self.written = labels
 
-    def decide(self, rows: pd.DataFrame, home: Home, stored: pd.DataFrame | None = None) -> Decisions:
-        decisions = super().decide(rows, home, stored)
+    def decide(self, rows: pd.DataFrame, home: Home, stored: pd.DataFrame | None = None, **more: Any) -> Decisions:
+        decisions = super().decide(rows, home, stored, **more)
         return replace(decisions, frame=decisions.frame.assign(label=pd.Series(self.written, dtype="str")))
 
 

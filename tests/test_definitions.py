@@ -11,9 +11,11 @@ import pytest
 import yaml
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
+from assets import triggers
 from orchestration_project.core.settings import PROJECT
 from orchestration_project.definitions import defs
 from orchestration_project.dispatch.executor import ledger_executor
+from orchestration_project.dispatch.order_jobs import order_jobs
 from orchestration_project.model_output.decorators import GOVERNED, STEP
 from orchestration_project.model_output.partitions import BATCHES
 
@@ -103,9 +105,11 @@ def test_every_asset_says_what_it_is(graph: AssetGraph) -> None:
     for node in graph.asset_nodes:
         name = node.key.to_user_string()
         assert node.description, name
+        assert node.kinds, name
+        if not node.is_executable:  # what happens outside of Dagster: people, the audit log
+            continue
         assert node.group_name in ("feedback", "knowledge", "models", "operations"), name
         assert node.owners, name
-        assert node.kinds, name
         assert node.metadata.get(GOVERNED), name
         is_decision = name in ("sentiment", "issue")
         assert node.tags[STEP] == ("model_output" if is_decision else "governed_asset"), name
@@ -116,6 +120,8 @@ def test_every_asset_says_what_it_is(graph: AssetGraph) -> None:
 
 def test_every_asset_has_a_gate_that_blocks_in_its_partitions(graph: AssetGraph) -> None:
     for node in graph.asset_nodes:
+        if not node.is_executable:
+            continue
         gate = graph.get_check_spec(dg.AssetCheckKey(node.key, "gate"))
         assert gate.blocking, node.key
         assert gate.partitions_def == node.partitions_def, node.key
@@ -131,15 +137,76 @@ def test_every_way_to_start_a_run_goes_through_the_ledgers_executor(loaded: dg.D
 def test_every_trigger_states_its_default_and_its_time_zone(loaded: dg.Definitions) -> None:
     repository = loaded.get_repository_def()
     sensors = {sensor.name: sensor.default_status for sensor in repository.sensor_defs}
-    running = ("feedback_arrived", "documents_changed", "upstream_changed")
+    running = (
+        "feedback_arrived",
+        "documents_changed",
+        "run_changed",
+        "quarantine_changed",
+        "feedback_stopped",
+        "upstream_changed",
+    )
     assert sensors == dict.fromkeys(running, dg.DefaultSensorStatus.RUNNING)
     schedules = {schedule.name: schedule for schedule in repository.schedule_defs}
     assert {name: schedule.cron_schedule for name, schedule in schedules.items()} == {
         "daily_digest": "0 7 * * *",
-        "hourly_quarantine": "0 * * * *",
         "nightly_training": "0 2 * * *",
     }
     for schedule in schedules.values():
         assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
         assert schedule.execution_timezone == "UTC"
         assert schedule.description
+
+
+def test_the_page_of_triggers_names_what_there_is_and_what_it_starts(loaded: dg.Definitions) -> None:
+    repository = loaded.get_repository_def()
+    lines = [line for line in str(triggers.__doc__).splitlines() if line.startswith("| ")][1:]
+    listed = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    with_name = {name: starts for name, starts, _, _ in listed if name.isidentifier()}
+    sensors = {sensor.name: sensor for sensor in repository.sensor_defs}
+    schedules = {schedule.name: schedule for schedule in repository.schedule_defs}
+    assert set(with_name) == {*sensors, *schedules}
+    jobs = {job.name for job in repository.get_all_jobs()}
+    for name, schedule in schedules.items():
+        assert with_name[name] == schedule.job_name
+    for name in ("documents_changed", "quarantine_changed"):
+        assert [with_name[name]] == [target.job_name for target in sensors[name].targets]
+    assert {starts for _, starts, _, _ in listed if starts in jobs} >= {"workflow", "read_documents", "list_what_waits"}
+    for name, _, when, at_first in listed:
+        assert when, name
+        is_running = at_first == "running"
+        assert is_running == name.isidentifier(), "what is seen under Automation is running or stopped there"
+        assert is_running or at_first.startswith("on, in "), name
+
+
+def test_the_page_of_triggers_names_every_order(loaded: dg.Definitions) -> None:
+    by_hand = str(triggers.__doc__).partition("By hand")[2]
+    assert by_hand
+    for job in order_jobs():
+        assert f"`{job.name}`" in by_hand
+        assert loaded.resolve_job_def(job.name).description
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        "a file lies in the inbox",
+        "a message was posted",
+        "a document of ORCHESTRATE_KNOWLEDGE was added, changed or removed",
+        "a threshold in a run",
+        "a threshold across batches",
+        "07:00, in ORCHESTRATE_TIME_ZONE",
+        "what they are made from changed, and passed its gate",
+        "a run of a batch failed",
+    ],
+)
+def test_the_page_of_triggers_has_every_kind(trigger: str) -> None:
+    assert trigger in str(triggers.__doc__)
+
+
+def test_every_trigger_is_explained(loaded: dg.Definitions) -> None:
+    explained = (PROJECT / "docs" / "triggers.md").read_text()
+    repository = loaded.get_repository_def()
+    for found in (*repository.sensor_defs, *repository.schedule_defs):
+        assert f"`{found.name}`" in explained, found.name
+    for job in order_jobs():
+        assert f"`{job.name}`" in explained, job.name

@@ -1,4 +1,4 @@
-"""The verbs `deliveries list` and `deliveries retry`."""
+"""The verbs `deliveries list`, `deliveries show` and `deliveries retry`."""
 
 import json
 from typing import Any
@@ -66,6 +66,28 @@ def test_list_open_leaves_out_what_has_arrived(receiver: Receiver) -> None:
     record("flood")
     assert [(one["key"], one["state"]) for one in listed()] == [("flood", "waiting"), ("fire", "delivered")]
     assert [one["key"] for one in listed("--open")] == ["flood"]
+
+
+def test_show_tells_every_attempt_with_its_outcome_and_error(receiver: Receiver) -> None:
+    receiver.answers.append(503)
+    record("fire")
+    assert "No attempt was made so far." in run("show", "1").output
+    assert run("retry", "--reason", "now").exit_code == 1
+    assert run("retry", "--reason", "again").exit_code == 0
+    found = json.loads(run("show", "1", "--json").output)
+    assert (found["title"], found["state"]) == ("Fire", "delivered")
+    assert [(one["outcome"], one["error"] is None) for one in found["attempts"]] == [
+        ("failed", False),
+        ("delivered", True),
+    ]
+    assert all(one["began_at"] <= one["ended_at"] for one in found["attempts"])
+    shown = run("show", "1").output
+    assert "HTTP status 503" in shown
+    assert "hunter2" not in shown
+
+
+def test_show_of_a_number_that_there_is_not_is_refused(named_home: Home) -> None:
+    assert str(run("show", "9").exception) == "There is no delivery 9. See: orchestrate deliveries list"
 
 
 def test_retry_delivers_what_failed_and_is_audited(receiver: Receiver, named_home: Home) -> None:

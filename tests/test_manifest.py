@@ -67,7 +67,11 @@ def test_nothing_is_current_before_anything_is_published(ledger: Ledger) -> None
 def test_published_version_is_current_with_all_that_was_recorded(ledger: Ledger) -> None:
     publish(ledger, "sentiment", run_id="r0")
     made = publish(ledger, run_id="r1", inputs={"sentiment": 1})
-    assert current(ledger) == made == Version("issue", "b1", 1, "r1", "issue/r1.parquet", "sha", 3, {"sentiment": 1})
+    assert (
+        current(ledger)
+        == made
+        == Version("issue", "b1", 1, "r1", "issue/r1.parquet", "sha", 3, {"sentiment": 1}, made.published_at)
+    )
 
 
 def test_new_version_replaces_the_one_it_names_and_keeps_it(ledger: Ledger) -> None:

@@ -2,6 +2,8 @@
 sentence.
 """
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -11,6 +13,7 @@ from shop_workflow import audited, counts, open_halts, order, quarantined, rows,
 from orchestration_project.dispatch.order_jobs import order_jobs
 from orchestration_project.model_output.decorators import HOME
 from orchestration_project.stores import batches
+from orchestration_project.stores.accepted_columns import read_accepted
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.quarantine import Selection
 
@@ -51,6 +54,40 @@ def test_row_is_corrected_and_replayed(home: Home) -> None:
     assert rows(home, "order", successor)["note"].tolist() == ["dear"]
 
 
+def test_rows_are_corrected_by_the_text_and_by_the_file_of_a_csv(home: Home, tmp_path: Path) -> None:
+    send(home, "a,damn,1", "b,damn,2", "c,hello,3")
+    assert run(home, order).success
+    with home.ledger.read() as connection:
+        first, second = (row.row_id for row in Selection().find(connection))
+    file = tmp_path / "corrected.csv"
+    file.write_text(f"quarantine row,note\n{second},dearest\n")
+    assert give(home, "correct_refused_rows", csv=f"quarantine row,note\n{first},dear\n").success
+    assert give(home, "correct_refused_rows", file=str(file)).success
+    with home.ledger.read() as connection:
+        assert [row.correction for row in Selection().find(connection)] == [{"note": "dear"}, {"note": "dearest"}]
+
+
+def test_column_of_refused_rows_is_renamed(home: Home) -> None:
+    refused(home)
+    assert give(home, "rename_refused_column", everything=True, old="note", new="remark").success
+    with home.ledger.read() as connection:
+        (row,) = Selection().find(connection)
+    assert row.correction == {"remark": "damn", "note": None}
+
+
+@pytest.mark.parametrize(("choice", "name"), [({"ignore": True}, ""), ({"name": "note"}, "note")])
+def test_column_is_accepted_and_its_batch_goes_on(
+    home: Home, tmp_path: Path, choice: dict[str, Any], name: str
+) -> None:
+    home = Home(replace(home.settings, accepted_columns=tmp_path / "accepted.csv"))
+    send(home, "b,hello,1,red", columns="message_id,note,pieces,colour")
+    assert not run(home, order).success
+    assert give(home, "accept_column", asset="order", column="colour", **choice).success
+    assert read_accepted(home.settings.accepted_columns) == {"order": {"colour": name}}
+    assert ("column accepted", "order") in audited(home)
+    assert run(home, order).success
+
+
 def test_row_is_discarded(home: Home) -> None:
     refused(home)
     assert give(home, "discard_refused_rows", rule="note_polite").success
@@ -77,6 +114,13 @@ def test_halt_is_discarded(home: Home) -> None:
         ("replay_refused_rows", {}, "No rows are named. Set rows, asset, batch or rule, or everything."),
         ("discard_refused_rows", {"rows": [99]}, "No refused row has the number 99. See: orchestrate quarantine list"),
         ("correct_refused_row", {"row": 99, "values": {"note": "x"}}, "No refused row has the number 99."),
+        ("correct_refused_rows", {}, "Give the corrections either as csv or as the path of a file."),
+        ("correct_refused_rows", {"csv": "note\nx"}, "The corrections have no column 'quarantine row'."),
+        ("correct_refused_rows", {"file": "/nowhere.csv"}, "/nowhere.csv cannot be read as CSV"),
+        ("rename_refused_column", {"old": "note", "new": "x"}, "No rows are named."),
+        ("rename_refused_column", {"old": "remark", "new": "note", "everything": True}, "None of the rows has a value"),
+        ("accept_column", {"asset": "order", "column": "note"}, "Say either a name for the column, or ignore."),
+        ("accept_column", {"asset": "order", "column": "kolour", "ignore": True}, "No file that came in has a column"),
         ("retry_batch", {"batch": "b9"}, "There is no batch 'b9'."),
         ("discard_halt", {"batch": "b1"}, "Batch b1 is not halted. See what is: orchestrate halt list"),
         ("discard_batch", {"batch": "b1", "reason": " "}, "The reason is empty."),

@@ -1,8 +1,10 @@
 """The asset `refused_rows`: what waits in quarantine, without what customers wrote."""
 
-from shop_workflow import order, rows, run, send, send_lines
+from shop_workflow import Order, order, rows, run, send, send_lines
 
-from assets.operations.refused_rows import MOST_SHOWN, as_markdown, refused_rows
+from assets.operations.markdown_table import MOST_SHOWN
+from assets.operations.refused_rows import SHOWN, refused_rows
+from orchestration_project.core.contracts import version_of
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.manifest import UNPARTITIONED
 
@@ -38,7 +40,19 @@ def test_empty_quarantine_is_an_empty_table(home: Home) -> None:
 def test_table_of_the_ui_is_cut(home: Home) -> None:
     send(home, *(f"m{number},{'damn' if number > 1 else 'dear'},1" for number in range(MOST_SHOWN + 20)))
     run(home, order)
-    run(home, refused_rows, batch=None)
-    found = rows(home, "refused_rows", UNPARTITIONED)
-    assert len(found) == MOST_SHOWN + 18
-    assert len(as_markdown(found).splitlines()) == MOST_SHOWN + 2
+    (event,) = run(home, refused_rows, batch=None).get_asset_materialization_events()
+    shown = str(event.step_materialization_data.materialization.metadata["rows"].value).splitlines()
+    assert len(rows(home, "refused_rows", UNPARTITIONED)) == MOST_SHOWN + 18
+    assert len(shown) == MOST_SHOWN + 2
+
+
+def test_table_of_the_ui_names_message_and_contract(home: Home) -> None:
+    send(home, "a,hello,1", "b,damn,2")
+    run(home, order)
+    (event,) = run(home, refused_rows, batch=None).get_asset_materialization_events()
+    head, _, line = str(event.step_materialization_data.materialization.metadata["rows"].value).splitlines()
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert head == f"| {' | '.join(name.replace('_', ' ') for name in SHOWN)} |"
+    assert cells[:4] == ["1", "order", "b1", "b"]
+    assert cells[6] == version_of(Order)
+    assert cells[8].endswith(" UTC")

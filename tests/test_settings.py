@@ -17,6 +17,7 @@ SWITCH = "Set yes or no."
 NAMES = "Set names, with commas between them."
 URLS = "Set Apprise URLs such as jsons://HOST/PATH"
 ZONE = "Set an IANA time zone such as Europe/Berlin."
+SIX_MONTHS = "Set at least 184 days: logs are kept for six months or longer (EU AI Act, article 26(6))."
 
 REFUSED: dict[str, list[tuple[str, str]]] = {
     "home": [("~nobody-has-this-name/home", "Set the path of a folder.")],
@@ -53,6 +54,12 @@ REFUSED: dict[str, list[tuple[str, str]]] = {
     "breaker_wait_seconds": [("0", SECONDS), ("soon", NUMBER)],
     "people": [("~nobody-has-this-name/people.toml", "Set the path of a file.")],
     "policy": [("~nobody-has-this-name/policy.toml", "Set the path of a file.")],
+    "audit_heads": [
+        ("ftp://hunter2@example.org", "Set an http or https URL, or the path of a file."),
+        ("https://", "Set an URL that names a host, or the path of a file."),
+        ("~nobody-has-this-name/heads", "Set the path of a file."),
+    ],
+    "audit_days": [("183", SIX_MONTHS), ("0", SIX_MONTHS), ("a year", WHOLE)],
 }
 """Setting → values that it cannot have, each with what to set instead."""
 
@@ -92,13 +99,15 @@ ACCEPTED: dict[str, tuple[str, Any]] = {
     "people": ("/srv/../srv/people.toml", Path("/srv/people.toml")),
     "person": ("anna", "anna"),
     "policy": ("/srv/../srv/policy.toml", Path("/srv/policy.toml")),
+    "audit_heads": ("https://me:hunter2@example.org/heads", "https://me:hunter2@example.org/heads"),
+    "audit_days": ("184", 184),
 }
 
 TEXT_IS_ENOUGH = {"ledger_url", "registry_url", "person"}
 """Any text is a URL until somebody connects, or a name until somebody acts: then it is refused."""
 
 
-SECRET = {"notify"}
+SECRET = {"notify", "audit_heads"}
 """Settings whose value is never shown."""
 
 

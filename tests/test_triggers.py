@@ -8,6 +8,9 @@
 | a threshold is breached | `test_a_threshold_is_breached_inside_a_run_and_across_batches` |
 | the clock | `test_the_clock_starts_a_run`; what the nightly schedule starts, `test_retraining.py` |
 | upstream changed | `test_upstream_that_changed_starts_nothing_where_its_blocking_check_failed`; the documents |
+| a run began or ended | `test_runs_come_into_the_audit_log` |
+| what waits for somebody changed | `test_what_waits_is_listed_when_a_batch_was_set_aside` |
+| a feed stops | `test_silence_sensor.py` |
 | a run failed | `test_a_run_that_failed_is_told_with_step_error_and_link` |
 """
 
@@ -22,7 +25,7 @@ from live_project import SMALL_WORKFLOW, Project, wait_until
 
 from orchestration_project.core.settings import PROJECT
 from orchestration_project.stores import run_requests
-from orchestration_project.stores.schema import ARRIVALS, BATCHES, OUTBOX
+from orchestration_project.stores.schema import ARRIVALS, AUDIT, BATCHES, OUTBOX
 
 ENDED = ("done", "set_aside")
 
@@ -37,6 +40,8 @@ import pandera.pandas as pa
 from assets.knowledge.documents import documents
 from orchestration_project.core.contracts import Contract, empty_frame
 from orchestration_project.dispatch.document_sensor import documents_sensor
+from orchestration_project.dispatch.run_history import run_history_sensor
+from orchestration_project.dispatch.waiting_sensor import waiting_sensor
 from orchestration_project.model_output import BATCHES, Batch, governed_asset
 from orchestration_project.model_output.automation import when_upstream_changed
 from orchestration_project.stores.outbox import Notice
@@ -80,6 +85,11 @@ def reply() -> None:
 
 
 @dg.asset(group_name="answers")
+def waiting() -> None:
+    """What waits for somebody."""
+
+
+@dg.asset(group_name="answers")
 def minute() -> None:
     """Made every minute."""
 
@@ -92,6 +102,13 @@ upstream_changed = dg.AutomationConditionSensorDefinition(
     "upstream_changed",
     target=dg.AssetSelection.all(),
     minimum_interval_seconds=2,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+run_changed = run_history_sensor("run_changed", seconds_between=2, default_status=dg.DefaultSensorStatus.RUNNING)
+quarantine_changed = waiting_sensor(
+    "quarantine_changed",
+    dg.define_asset_job("list_what_waits", selection=[waiting]),
+    seconds_between=2,
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 every_minute = dg.ScheduleDefinition(
@@ -216,12 +233,31 @@ def test_a_run_that_failed_is_told_with_step_error_and_link(project: Letters, la
     assert f"- Run: http://127.0.0.1:{project.home.settings.port}/runs/{request['run_id']}" in body
 
 
+def test_what_waits_is_listed_when_a_batch_was_set_aside(project: Letters, landed: dict[str, str]) -> None:
+    assert project.ended(landed["torn"]) == "set_aside"
+    runs = wait_until(lambda: project.succeeded("list_what_waits"), "the list of what waits")
+    assert {run.tags["dagster/sensor_name"] for run in runs} == {"quarantine_changed"}
+
+
 def test_upstream_that_changed_starts_nothing_where_its_blocking_check_failed(
     project: Letters, landed: dict[str, str]
 ) -> None:
     assert project.ended(landed["rude"]) == "set_aside"
     wait_until(lambda: landed["angry again"] in project.replies(), "the reply to the batch behind it")
     assert landed["rude"] not in project.replies()
+
+
+def test_runs_come_into_the_audit_log(project: Letters, landed: dict[str, str]) -> None:
+    with project.home.ledger.read() as connection:
+        (request,) = run_requests.all_of(connection, landed["torn"])
+    its = sa.select(AUDIT.c.action, AUDIT.c.actor).where(AUDIT.c.subject == request["run_id"])
+
+    def audited() -> list[tuple[str, str]]:
+        with project.home.ledger.read() as connection:
+            return [(action, actor) for action, actor in connection.execute(its.order_by(AUDIT.c.sequence))]
+
+    wait_until(lambda: len(audited()) > 1, "the entries of the run that failed")
+    assert audited() == [("run began", "sensor notes_arrived"), ("run failed", "sensor notes_arrived")]
 
 
 def test_the_clock_starts_a_run(project: Letters) -> None:

@@ -171,6 +171,12 @@ def test_empty_batch_can_be_measured(measure: str) -> None:
         ("order,null_share,,halt,6,0.2,why", r"null_share needs a column\.$"),
         ("order,rows,note,halt,6,0.2,why", r"rows is of the batch and has no column\.$"),
         ("order,rows,,stop,6,0.2,why", r"the level is 'stop'\. Write halt or warn\.$"),
+        (
+            "order,silence,,halt,72,12,why",
+            r"silence has no batch to halt, and is told in hours\. Write warn, and 1 or more\.$",
+        ),
+        ("order,silence,,warn,0.5,0,why", r"Write warn, and 1 or more\.$"),
+        ("order,silence,note,warn,72,12,why", r"silence is of the batch and has no column\.$"),
         ("order,rows,,halt,six,0.2,why", r"limit is 'six'\. Write a number from 0\.$"),
         ("order,rows,,halt,6,-1,why", r"least is '-1'\. Write a number from 0\.$"),
         ("order,rows,,halt,6,5,", r"has no reason\. Say why this limit is as it is\.$"),

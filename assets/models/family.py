@@ -22,6 +22,9 @@ from orchestration_project.stores.model_versions import ModelVersion
 
 HOLDOUT_SHARE = 0.2
 
+MOST_TRAINING_SECONDS = 86_400.0
+"""A training may take a day: sentence embeddings of a million labels do."""
+
 
 class Labels(Contract):
     """Texts with the label that a person gave them."""
@@ -74,7 +77,7 @@ def model_family(
             challenger,
             Challenger,
             f"A {family.name} model trained on the labels, not yet in use.",
-            {"kinds": {"scikitlearn"}},
+            {"kinds": {"scikitlearn"}, "limit_seconds": MOST_TRAINING_SECONDS},
         ),
         (evaluation, Evaluation, f"How good the {family.name} challenger is on labels it never saw.", {}),
         (champion, InUse, f"The {family.name} model in use.", {"record": record_promotion, "kinds": {"mlflow"}}),

@@ -6,14 +6,15 @@ import dagster as dg
 import pandas as pd
 import pandera.pandas as pa
 
+from assets.operations.markdown_table import as_markdown
 from orchestration_project.core.contracts import Contract, UtcTime, empty_frame
 from orchestration_project.model_output import governed_asset
 from orchestration_project.model_output.step import Result
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.quarantine import QuarantinedRow, Selection, rules_of
 
-MOST_SHOWN = 100
-"""Rows of the table in the UI; the asset has all."""
+SHOWN = ("row", "asset", "batch", "message_id", "reason", "source", "contract", "corrected", "refused_at")
+"""Columns of the table in the UI."""
 
 
 class RefusedRows(Contract):
@@ -34,7 +35,9 @@ class RefusedRows(Contract):
     contract=RefusedRows, partitions_def=None, group_name="operations", owners=["team:customer-care"], deps=["feedback"]
 )
 def refused_rows(home: Home) -> Result:
-    """The rows that gates refused and that wait for somebody."""
+    """The rows that gates refused and that wait for somebody, as of its last materialisation: within a minute or two of
+    a row that was refused, corrected, replayed or discarded, while `quarantine_changed` is on.
+    """
     with home.ledger.read() as connection:
         rows = Selection().find(connection)
     if not rows:
@@ -43,15 +46,7 @@ def refused_rows(home: Home) -> Result:
     frame["refused_at"] = frame["refused_at"].astype("datetime64[us, UTC]")
     broken = Counter(name for row in rows for name in rules_of(row.reason))
     facts = {f"refused for {name}": number for name, number in broken.most_common()}
-    return Result(frame, {"waiting": len(rows), **facts, "rows": dg.MarkdownMetadataValue(as_markdown(frame))})
-
-
-def as_markdown(frame: pd.DataFrame) -> str:
-    """The first rows as a table for the UI."""
-    names = ["row", "asset", "batch", "reason", "source", "corrected"]
-    shown = frame[names].head(MOST_SHOWN).fillna("").astype("str")
-    lines = [names, ["---"] * len(names), *shown.to_numpy().tolist()]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
+    return Result(frame, {"waiting": len(rows), **facts, "rows": dg.MarkdownMetadataValue(as_markdown(frame, SHOWN))})
 
 
 def _record(row: QuarantinedRow) -> dict[str, object]:

@@ -1,15 +1,12 @@
 """The verbs about contracts: `contract list`, `contract accept`."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from orchestration_project.cli.printing import AsJson, say, say_json, say_table
 from orchestration_project.cli.reasons import Reason, stated
-from orchestration_project.core.errors import Refused, UnknownName, did_you_mean
-
-if TYPE_CHECKING:
-    import sqlalchemy as sa
+from orchestration_project.core.errors import Refused
 
 app = typer.Typer(help="What inbound files may hold besides the columns of a contract.", no_args_is_help=True)
 
@@ -54,48 +51,14 @@ def accept(
 
     Example: orchestrate contract accept feedback kanal --as channel --reason "The German shop calls it so"
     """
-    from orchestration_project.governance import audit, people
-    from orchestration_project.stores import accepted_columns
-    from orchestration_project.stores.halts import open_halts
+    from orchestration_project.governance.contract_orders import accept_column
     from orchestration_project.stores.home import prepared_home
 
     if (name is None) != ignore:
         raise Refused("Say either --as NAME or --ignore.")
     home, why = prepared_home(), stated(reason)
-    person = people.require(home.settings, "operator")
-    with home.ledger.read() as connection:
-        _require_column(connection, column)
-        if name is not None:
-            _require_name(connection, asset, name)
+    halted = accept_column(home, asset, column, name, why)
     file = home.settings.accepted_columns
-    with home.ledger.write() as connection:
-        accepted_columns.accept(file, asset=asset, column=column, name=name or "", reason=why)
-        detail = {"column": column, "name": name, "reason": why}
-        audit.append(connection, "column accepted", asset, detail, person.name)
-        halted = [halt.partition for halt in open_halts(connection) if halt.asset == asset]
     say(f"{column} of {asset} is {f'taken in as {name}' if name else 'left out'} from now on: {file}. Commit it.")
     for batch in halted:
         say(f'Next: orchestrate halt retry {batch} --reason "{why}"')
-
-
-def _require_column(connection: "sa.Connection", column: str) -> None:
-    """UnknownName for a column that never came in."""
-    from orchestration_project.stores.batches import columns_seen
-
-    seen = columns_seen(connection)
-    if column not in seen:
-        raise UnknownName(f"No file that came in has a column '{column}'.{did_you_mean(column, seen)}")
-
-
-def _require_name(connection: "sa.Connection", asset: str, name: str) -> None:
-    """UnknownName for a name that neither the asset's published rows nor any file knows."""
-    from orchestration_project.stores import manifest
-    from orchestration_project.stores.batches import columns_seen
-    from orchestration_project.stores.home import current_home
-
-    versions = [version for version in manifest.all_current(connection) if version.asset == asset]
-    if not versions:
-        return  # nothing was published yet that could say its columns
-    known = {*current_home().warehouse.read(versions[-1].path).column_names, *columns_seen(connection)}
-    if name not in known:
-        raise UnknownName(f"{asset} has no column '{name}'.{did_you_mean(name, known)}")

@@ -1,4 +1,4 @@
-"""The verbs about notices on their way to targets: `deliveries list`, `deliveries retry`."""
+"""The verbs about notices on their way to targets: `deliveries list`, `show`, `retry`."""
 
 from typing import Annotated, Any
 
@@ -58,6 +58,39 @@ def deliveries_list(
         say("No notice was recorded for a target so far.")
     else:
         say("No target is set. Notices go to the console and to the folder that orchestrate where calls notices.")
+
+
+@app.command()
+def show(
+    number: Annotated[int, typer.Argument(metavar="NUMBER", help="Its number, as `deliveries list` shows it.")],
+    as_json: AsJson = False,
+) -> None:
+    """One notice on its way to one target: what it says, and every attempt with its time, outcome and error.
+
+    An attempt whose process died has no outcome.
+
+    Example: orchestrate deliveries show 3
+    """
+    from orchestration_project.stores.deliveries import attempts_of, require_delivery
+    from orchestration_project.stores.home import prepared_home
+
+    with prepared_home().ledger.read() as connection:
+        found = require_delivery(connection, number)
+        attempts = attempts_of(connection, number)
+    if as_json:
+        say_json({**vars(found), "attempts": attempts})
+        return
+    rows = [("notice", found.title), ("target", found.target), ("state", found.state), ("batch", found.batch)]
+    rows += [(name, _moment(getattr(found, name))) for name in ("recorded_at", "delivered_at", "next_attempt_at")]
+    say_table(("delivery", str(number)), [(name.replace("_", " "), value) for name, value in rows])
+    if not attempts:
+        say("No attempt was made so far.")
+        return
+    lines = [
+        (position, _moment(one["began_at"]), _moment(one["ended_at"]), one["outcome"], one["error"])
+        for position, one in enumerate(attempts, start=1)
+    ]
+    say_table(("attempt", "began", "ended", "outcome", "error"), lines)
 
 
 @app.command()

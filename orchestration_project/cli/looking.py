@@ -20,7 +20,7 @@ def status(as_json: AsJson = False) -> None:
     Example: orchestrate status --json
     """
     from orchestration_project.serving.backlog import backlog_trouble
-    from orchestration_project.stores import batches, breakers, deliveries
+    from orchestration_project.stores import batches, breakers, deliveries, reviews
     from orchestration_project.stores.halts import open_halts
     from orchestration_project.stores.home import prepared_home
     from orchestration_project.stores.outbox import targets_of
@@ -33,10 +33,13 @@ def status(as_json: AsJson = False) -> None:
         circuits = breakers.not_closed(connection)
         backlog = backlog_trouble(connection, home.settings.inbox_backlog_rows)
         undelivered = deliveries.troubles(connection, targets_of(home))
+        for_people = reviews.open_count(connection)
     if as_json:
         say_json({**counts, "circuits": [vars(circuit) for circuit in circuits]} if circuits else counts)
         return
     say_counts(counts)
+    if for_people:
+        say(f"{for_people:,} reviews wait for people. See: orchestrate review next")
     if backlog:
         complain(backlog)
     for halt in halts:

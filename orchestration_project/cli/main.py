@@ -9,6 +9,7 @@ import sys
 import typer
 
 from orchestration_project.cli import (
+    auditing,
     batching,
     contracting,
     delivering,
@@ -18,6 +19,7 @@ from orchestration_project.cli import (
     looking,
     modelling,
     quarantining,
+    reviewing,
     running,
     sending,
 )
@@ -33,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-RUN, LOOK, MEND, MODELS = "Run", "Look", "Mend", "Models"
+RUN, LOOK, MEND, GOVERN, MODELS = "Run", "Look", "Mend", "Govern", "Models"
 
 app.command(rich_help_panel=RUN)(sending.send)
 app.command(rich_help_panel=RUN)(running.train)
@@ -52,6 +54,9 @@ app.add_typer(batching.halt_app, name="halt", rich_help_panel=MEND)
 app.add_typer(batching.batch_app, name="batch", rich_help_panel=MEND)
 app.add_typer(contracting.app, name="contract", rich_help_panel=MEND)
 app.add_typer(drilling.app, name="drill", rich_help_panel=MEND)
+app.add_typer(reviewing.app, name="review", rich_help_panel=GOVERN)
+app.command(rich_help_panel=GOVERN)(reviewing.appeal)
+app.add_typer(auditing.app, name="audit", rich_help_panel=GOVERN)
 app.command(rich_help_panel=MODELS)(modelling.evaluate)
 app.add_typer(labelling.app, name="labels", rich_help_panel=MODELS)
 app.add_typer(modelling.app, name="model", rich_help_panel=MODELS)

@@ -9,11 +9,9 @@ import typer
 
 from orchestration_project.cli.printing import AsJson, note, say, say_json, say_table
 from orchestration_project.cli.reasons import Reason, stated
-from orchestration_project.core.errors import FileRefused, Refused
+from orchestration_project.core.errors import Refused
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from orchestration_project.stores.quarantine import QuarantinedRow, Selection
 
 app = typer.Typer(help="Rows that a gate refused: look at them, set them right, send them again.", no_args_is_help=True)
@@ -124,6 +122,7 @@ def fix(
     Example: orchestrate quarantine fix refused.csv --reason "Looked up in the shop"
     """
     from orchestration_project.governance import mending
+    from orchestration_project.governance.corrections import read_corrections
     from orchestration_project.stores.home import prepared_home
     from orchestration_project.stores.quarantine import Selection
 
@@ -131,7 +130,7 @@ def fix(
     if (file is None) == (rename is None):
         raise Refused("Give either a FILE of corrections or --rename OLD=NEW.")
     if file is not None:
-        number = mending.fix(home, _corrections(file.expanduser()), stated(reason))
+        number = mending.fix(home, read_corrections(file.expanduser()), stated(reason))
     else:
         old, _, new = str(rename).partition("=")
         if not old or not new:
@@ -201,17 +200,6 @@ def _meant(
     if not (rows or asset or batch or rule or everything):
         raise Refused("Say which rows: their numbers, --rule, --batch, --asset, or --all.")
     return Selection(tuple(rows or ()), asset, batch, rule)
-
-
-def _corrections(file: Path) -> "pd.DataFrame":
-    import pandas as pd
-
-    try:
-        return pd.read_csv(file, dtype="str", keep_default_na=False, na_values=[""], encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise FileRefused(
-            f"{file} cannot be read as CSV: {error}. Write it with: orchestrate quarantine export"
-        ) from error
 
 
 def _line(row: "QuarantinedRow") -> tuple[object, ...]:

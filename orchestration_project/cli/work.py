@@ -12,7 +12,6 @@ from orchestration_project.cli.printing import note
 from orchestration_project.core.errors import Refused
 from orchestration_project.stores import arrivals, batches, run_requests
 from orchestration_project.stores.home import Home
-from orchestration_project.stores.run_requests import KEY_TAG
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -59,8 +58,10 @@ def run_unless_project_does(home: Home) -> int:
 def run_requested(home: Home) -> int:
     """Open batches for all that waits, and run every requested run, one after another; returns how many runs."""
     from orchestration_project.dispatch.lost_runs import SUBMISSION_TAG, end_lost_runs, end_submission
+    from orchestration_project.governance.overdue_reviews import expire
 
     arrivals.register_received(home)
+    expire(home)
     while batches.open_next(home):
         pass
     with instance_of(home) as instance:
@@ -74,7 +75,7 @@ def run_requested(home: Home) -> int:
             instance.add_dynamic_partitions("batch", [found.batch])
             what = f"Batch {found.batch}, attempt {found.attempt}"
             submission = uuid4().hex
-            tags = {KEY_TAG: found.key, SUBMISSION_TAG: submission, "dagster/partition": found.batch}
+            tags = {**found.run_tags(), SUBMISSION_TAG: submission, "dagster/partition": found.batch}
             try:
                 run_job(home, found.job, what, tags)
             except JobFailed as failure:

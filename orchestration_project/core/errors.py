@@ -12,6 +12,7 @@ OrchestrationError            base: one sentence each for what is wrong, the val
 │   ├── ArtifactRefused       a stored file is not the one that was recorded
 │   ├── NotEntitled           whoever acts lacks the role or the skill
 │   └── UnknownName           no message, asset or model of that name
+├── AssetTimeout              an asset's function took longer than its limit
 ├── Conflict                  another run published first; the step reads again and repeats
 └── PerformerFailed           a performer raised, or answered what it may not
     └── PerformerUnavailable  the same, and trying again may help
@@ -68,6 +69,10 @@ class NotEntitled(Refused):
 
 class UnknownName(Refused):
     """No message, asset or model of that name."""
+
+
+class AssetTimeout(OrchestrationError):
+    """An asset's function took longer than its limit; the run fails, and is tried again as any that failed."""
 
 
 class Conflict(OrchestrationError):

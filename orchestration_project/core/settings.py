@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from orchestration_project.core.errors import SettingRefused
@@ -12,6 +13,9 @@ from orchestration_project.core.targets import read_targets
 
 PROJECT = Path(__file__).resolve().parents[2]
 """The checkout: the folder that holds `orchestration_project/` and `assets/`."""
+
+LEAST_AUDIT_DAYS = 184
+"""Six months of any length."""
 
 
 def _share(text: str) -> float:
@@ -77,6 +81,26 @@ def _file(text: str) -> Path:
         raise ValueError("Set the path of a file.") from error
 
 
+def _head_place(text: str) -> str:
+    """An http(s) URL, or the absolute path of a file."""
+    if text.startswith(("http://", "https://")):
+        if not urlsplit(text).hostname:
+            raise ValueError("Set an URL that names a host, or the path of a file.")
+        return text
+    if "://" in text:
+        raise ValueError("Set an http or https URL, or the path of a file.")
+    return os.fspath(_file(text))
+
+
+def _audit_days(text: str) -> int:
+    number = int(text)
+    if number < LEAST_AUDIT_DAYS:
+        raise ValueError(
+            f"Set at least {LEAST_AUDIT_DAYS} days: logs are kept for six months or longer (EU AI Act, article 26(6))."
+        )
+    return number
+
+
 def _setting(default: Any, read: Callable[[str], Any], meaning: str, *, is_secret: bool = False) -> Any:
     metadata = {"read": read, "meaning": meaning, "is_secret": is_secret}
     return field(default=default, repr=not is_secret, metadata=metadata)
@@ -139,7 +163,9 @@ class Settings:
         300.0, _seconds, "How long a performer may take for one call, its attempts together."
     )
     asset_seconds: float = _setting(
-        3600.0, _seconds, "How long the performers of an asset may take for a batch, together."
+        3600.0,
+        _seconds,
+        "How long an asset's function may take, and its performers together; limit_seconds of an asset goes before it.",
     )
     breaker_failures: int = _setting(
         3, _count, "Batches in a row in which a performer is away before its circuit opens."
@@ -151,6 +177,12 @@ class Settings:
     people: Path = _setting(PROJECT / "assets" / "people.toml", _file, "File of the persons, their roles and skills.")
     person: str = _setting("", str, "Person who acts, where the operating-system user may act for several.")
     policy: Path = _setting(PROJECT / "assets" / "policy.toml", _file, "File of how far models are left alone.")
+    audit_heads: str = _setting(
+        "", _head_place, "File or http(s) URL that is told the audit log's head when a run ends.", is_secret=True
+    )
+    audit_days: int = _setting(
+        730, _audit_days, "Days that audit entries stay in the ledger; audit prune moves older ones into a file."
+    )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:

@@ -21,7 +21,7 @@ from orchestration_project.core.errors import OrchestrationError
 from orchestration_project.dispatch.code_location import reload_unreachable
 from orchestration_project.stores import batches, run_requests
 from orchestration_project.stores.home import Home
-from orchestration_project.stores.run_requests import KEY_TAG, RunRequest
+from orchestration_project.stores.run_requests import RunRequest
 
 SQLITE_POLL_SECONDS = 0.05
 """How often the change counter of an SQLite ledger is read, which costs microseconds."""
@@ -129,7 +129,7 @@ class Dispatcher:
             added = self._ask(_ADD_KEY, repository=repository, key=request.batch)
             if added["__typename"] not in ("AddDynamicPartitionSuccess", "DuplicateDynamicPartitionError"):
                 raise SubmissionFailed(f"Dagster did not add the key {request.batch} ({added['__typename']}).")
-            tags = {KEY_TAG: request.key, "dagster/partition": request.batch}
+            tags = {**request.run_tags(), "dagster/partition": request.batch}
             parameters = {
                 "mode": "default",
                 "selector": {**repository, "pipelineName": request.job},

@@ -13,6 +13,7 @@ import dagster as dg
 from sqlalchemy.exc import DBAPIError
 
 from orchestration_project.core.errors import Refused
+from orchestration_project.dispatch.audit_heads import keep_head
 from orchestration_project.dispatch.cause import cause_of
 from orchestration_project.dispatch.lost_runs import is_stopped
 from orchestration_project.governance.outcomes import STOPPED, Failure, finish
@@ -39,8 +40,15 @@ class LedgerExecutor(dg.Executor):
 
     def execute(self, plan_context, execution_plan) -> Iterator[dg.DagsterEvent]:  # type: ignore[no-untyped-def]
         run = plan_context.dagster_run
-        batch = run.tags.get(PARTITION_TAG, UNPARTITIONED)
         home = current_home()
+        try:
+            yield from self._execute(home, plan_context, execution_plan)
+        finally:
+            keep_head(home, plan_context.instance, run.run_id, plan_context.log)
+
+    def _execute(self, home: Home, plan_context, execution_plan) -> Iterator[dg.DagsterEvent]:  # type: ignore[no-untyped-def]
+        run = plan_context.dagster_run
+        batch = run.tags.get(PARTITION_TAG, UNPARTITIONED)
         key = _begin(home, _requested_as(run), batch, run.run_id)
         failure: Failure | None = None
         try:

@@ -1,8 +1,9 @@
-"""Jobs by which people give orders in Dagster's UI: what `orchestrate quarantine`, `halt` and `batch` do, from the
-Launchpad. Each run shows its order, and the audit log its reason.
+"""Jobs by which people give orders in Dagster's UI: what `orchestrate quarantine`, `halt`, `batch` and `contract` do, from
+the Launchpad. Each run shows its order, and the audit log its reason.
 """
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -10,6 +11,8 @@ from pydantic import Field
 
 from orchestration_project.core.errors import Refused
 from orchestration_project.governance import batch_orders, mending
+from orchestration_project.governance.contract_orders import accept_column
+from orchestration_project.governance.corrections import parse_corrections, read_corrections
 from orchestration_project.model_output.decorators import HOME
 from orchestration_project.model_output.step import REFUSAL
 from orchestration_project.stores.home import Home
@@ -50,6 +53,29 @@ class Correction(Ordered):
     values: dict[str, str] = Field(description="Column → the right value; an empty one empties it.")
 
 
+class Corrections(Ordered):
+    """What is set right in many refused rows, as CSV, and why."""
+
+    csv: str = Field(default="", description="The corrections: what orchestrate quarantine export writes, corrected.")
+    file: str = Field(default="", description="Or the path of a file with them, where the project runs.")
+
+
+class Renaming(RowOrder):
+    """Of which refused rows a column has another name, and why."""
+
+    old: str = Field(description="The column in which the values stand.")
+    new: str = Field(description="The column in which they belong.")
+
+
+class ColumnOrder(Ordered):
+    """Which column of inbound files is accepted, under which name, and why."""
+
+    asset: str = Field(description="The asset that takes the files in, such as feedback.")
+    column: str = Field(description="As the files call it.")
+    name: str = Field(default="", description="The contract's name for it.")
+    ignore: bool = Field(default=False, description="It is left out, instead.")
+
+
 class BatchOrder(Ordered):
     """Which batch is meant, and why."""
 
@@ -69,6 +95,39 @@ def correct(context: dg.OpExecutionContext, config: Correction) -> None:
     line = {mending.ROW: str(config.row), **{name: value or None for name, value in config.values.items()}}
     number = _order(mending.fix, _home(context, config), pd.DataFrame([line], dtype="str"), _reason(config.reason))
     context.log.info(f"{number} row is corrected." if number else "The row says so already.")
+
+
+@dg.op(required_resource_keys={HOME}, description="Keep what a CSV sets right beside what came in.")
+def correct_many(context: dg.OpExecutionContext, config: Corrections) -> None:
+    if bool(config.csv) == bool(config.file):
+        raise dg.Failure("Give the corrections either as csv or as the path of a file.", allow_retries=False)
+
+    def give() -> int:
+        read = parse_corrections(config.csv) if config.csv else read_corrections(Path(config.file).expanduser())
+        return mending.fix(_home(context, config), read, _reason(config.reason))
+
+    context.log.info(f"{_order(give)} rows are corrected.")
+
+
+@dg.op(required_resource_keys={HOME}, description="Set the column right in which values of refused rows stand.")
+def rename(context: dg.OpExecutionContext, config: Renaming) -> None:
+    number = _order(
+        lambda: mending.rename(
+            _home(context, config), config.selection(), config.old, config.new, _reason(config.reason)
+        )
+    )
+    context.log.info(f"{number} rows are corrected.")
+
+
+@dg.op(required_resource_keys={HOME}, description="Accept a column that halted a batch, or leave it out.")
+def accept(context: dg.OpExecutionContext, config: ColumnOrder) -> None:
+    if bool(config.name) == config.ignore:
+        raise dg.Failure("Say either a name for the column, or ignore.", allow_retries=False)
+    home = _home(context, config)
+    halted = _order(accept_column, home, config.asset, config.column, config.name or None, _reason(config.reason))
+    context.log.info(f"Commit {home.settings.accepted_columns}.")
+    for batch in halted:
+        context.log.info(f"Batch {batch} may go on: start the job retry_batch on it.")
 
 
 @dg.op(required_resource_keys={HOME}, description="Send refused rows again, in a batch of their own.")
@@ -114,12 +173,15 @@ def order_jobs() -> list[dg.JobDefinition]:
     """A job for each order."""
     named = {
         "correct_refused_row": correct,
+        "correct_refused_rows": correct_many,
+        "rename_refused_column": rename,
         "replay_refused_rows": replay,
         "discard_refused_rows": discard,
         "retry_batch": retry,
         "discard_batch": give_up,
         "pass_halt": let_pass,
         "discard_halt": close_halt,
+        "accept_column": accept,
     }
     return [_job(name, operation) for name, operation in named.items()]
 

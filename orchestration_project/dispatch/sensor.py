@@ -5,7 +5,7 @@ Everything it does is a step that another tick, or another process, could have d
 tick finishes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
@@ -13,22 +13,24 @@ import dagster as dg
 from orchestration_project.core.errors import Refused
 from orchestration_project.dispatch.delivery import deliver
 from orchestration_project.dispatch.lost_runs import end_lost_runs
+from orchestration_project.governance.overdue_reviews import expire
 from orchestration_project.model_output.partitions import BATCHES
 from orchestration_project.stores import arrivals, batches, run_requests
 from orchestration_project.stores.home import Home, prepared_home
-from orchestration_project.stores.run_requests import KEY_TAG, RunRequest
+from orchestration_project.stores.run_requests import RunRequest
 
 MOST_SUBMISSIONS = 25
 """Runs submitted in one tick; the rest wait for the next, so that a tick stays short."""
 
 
-def arrivals_sensor(name: str, job: Any, **arguments: Any) -> dg.SensorDefinition:
-    """A sensor that starts `job` (any job of assets partitioned by batch) for each batch of arrivals.
+def arrivals_sensor(name: str, job: Any, verdict_jobs: Sequence[Any] = (), **arguments: Any) -> dg.SensorDefinition:
+    """A sensor that starts `job` (any job of assets partitioned by batch) for each batch of arrivals, and after a
+    verdict the one of `verdict_jobs` that is the asset's (see `verdict_job`).
 
     `arguments` go to `dg.sensor`.
     """
 
-    @dg.sensor(name=name, job=job, minimum_interval_seconds=2, **arguments)
+    @dg.sensor(name=name, jobs=[job, *verdict_jobs], minimum_interval_seconds=2, **arguments)
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         home = prepared_home()
         for trouble in take_in(home):
@@ -40,7 +42,7 @@ def arrivals_sensor(name: str, job: Any, **arguments: Any) -> dg.SensorDefinitio
             return dg.SkipReason("Nothing waits. Put a file into the inbox, or: orchestrate send TEXT")
         return dg.SensorResult(
             run_requests=[
-                dg.RunRequest(run_key=found.key, partition_key=found.batch, tags={KEY_TAG: found.key})
+                dg.RunRequest(found.key, partition_key=found.batch, job_name=found.job, tags=found.run_tags())
                 for found in requests
             ],
             dynamic_partitions_requests=[BATCHES.build_add_request(sorted({found.batch for found in requests}))],
@@ -50,11 +52,11 @@ def arrivals_sensor(name: str, job: Any, **arguments: Any) -> dg.SensorDefinitio
 
 
 def take_in(home: Home) -> list[str]:
-    """Register what waits in the inbox or was received before, and open the batches that are due; returns why
-    something could not be taken in, which the next tick does.
+    """Register what waits in the inbox or was received before, end the reviews that are overdue, and open the batches
+    that are due; returns why something could not be taken in, which the next tick does.
     """
     troubles: list[str] = []
-    for look in (arrivals.register_received, arrivals.take_in_inbox):
+    for look in (arrivals.register_received, arrivals.take_in_inbox, expire):
         try:
             look(home)
         except Refused as trouble:

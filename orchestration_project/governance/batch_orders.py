@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from orchestration_project.core.errors import Refused, UnknownName, did_you_mean
 from orchestration_project.governance import audit, people
-from orchestration_project.stores import batches, claims, manifest, measurements, quarantine, run_requests
+from orchestration_project.stores import batches, claims, manifest, measurements, quarantine, reviews, run_requests
 from orchestration_project.stores.batches import Batch
 from orchestration_project.stores.halts import Halt, close_halts, open_halts
 from orchestration_project.stores.home import Home
@@ -121,8 +121,9 @@ def _give_up(connection: sa.Connection, batch: str, reason: str) -> dict[str, ob
     for halt in open_halts(connection, batch):
         close_halts(connection, asset=halt.asset, partition=batch, closed_by=f"discard: {reason}")
     claims.release(connection, batch)
+    reviews.close_batch(connection, batch)
     batches.set_state(connection, batch, "discarded", reason)
-    return {"withdrawn": withdrawn, "rows": [row.row_id for row in rows]}
+    return {"partition": batch, "withdrawn": withdrawn, "rows": [row.row_id for row in rows]}
 
 
 def _call_off(connection: sa.Connection, batch: str) -> None:

@@ -62,8 +62,8 @@ def import_labels(
             replaces=replaces,
             reason=reason,
         )
-        detail = {"source": file.name, "rows": len(rows), "sha256": sha256, "replaces": replaces, "reason": reason}
-        audit.append(connection, ACTION, family.name, {**detail, "findings": findings.counts()}, person.name)
+        detail = {**vars(entry), "imported_at": entry.imported_at.isoformat(), "findings": findings.counts()}
+        audit.append(connection, ACTION, family.name, detail, person.name)
     return Outcome(entry, findings, is_new=True)
 
 

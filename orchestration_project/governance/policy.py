@@ -22,7 +22,7 @@ class Reviews:
 
     respond_hours: float = _number(24.0, least=0.001)
     when_overdue: str = _one_of("surest", "safe_state")
-    most_open: int = _number(1000)
+    most_open: int = _number(25)
     claim_minutes: float = _number(15.0, least=0.001)
 
 

@@ -10,7 +10,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import sqlalchemy as sa
 
@@ -114,16 +114,15 @@ def record_verdict(connection: sa.Connection, candidate: ModelVersion, verdict: 
     again. Both are audited, in the caller's transaction; `person` is who ordered it, empty where a schedule trained.
     """
     known = champions.champion(connection, candidate.family)
-    model_versions.record(connection, candidate)
+    detail: dict[str, Any] = {"reason": verdict.reason, "model": model_versions.record(connection, candidate)}
     subject = f"{candidate.family}/{candidate.version}"
     if verdict.is_promoted:
-        champions.promote(connection, candidate, verdict.reason)
-        resumed = batches.resume_refused(connection, cause=f"promotion-{candidate.version}")
-        audit.append(
-            connection, "promoted", subject, {"reason": verdict.reason, "batches_resumed": resumed}, person or None
-        )
+        champion = champions.promote(connection, candidate, verdict.reason)
+        detail |= {"champion": {**champion, "promoted_at": champion["promoted_at"].isoformat()}}
+        detail |= {"batches_resumed": batches.resume_refused(connection, cause=f"promotion-{candidate.version}")}
+        audit.append(connection, "promoted", subject, detail, person or None)
     elif known is None or (known.version, known.sha256) != (candidate.version, candidate.sha256):
-        audit.append(connection, "not promoted", subject, {"reason": verdict.reason}, person or None)
+        audit.append(connection, "not promoted", subject, detail, person or None)
 
 
 def _judge_new_labels(order: Order, candidate: ModelVersion, incumbent: ModelVersion, labels_replaced: bool) -> Verdict:

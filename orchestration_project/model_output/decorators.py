@@ -9,6 +9,7 @@ Both return an ordinary `dg.AssetsDefinition` and pass further arguments on to `
 """
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,7 +21,9 @@ from orchestration_project.model_output.gate import check_specs
 from orchestration_project.model_output.inputs import Signature, key_of
 from orchestration_project.model_output.partitions import BATCHES
 from orchestration_project.model_output.step import Function, Record, Step, run_step
-from orchestration_project.model_output.watch import Watch, watch_specs
+from orchestration_project.model_output.watch import Watch
+from orchestration_project.model_output.watch_checks import watch_specs
+from orchestration_project.model_output.with_people import VERDICTS
 from orchestration_project.performers.cascade import Cascade
 from orchestration_project.performers.decision import Decision, answering
 from orchestration_project.stores.outbox import Notice
@@ -46,6 +49,7 @@ def governed_asset(
     partitions_def: dg.PartitionsDefinition | None = BATCHES,
     output_required: bool = True,
     watch: Watch | None = None,
+    limit_seconds: float | None = None,
     **arguments: Any,
 ) -> Callable[[Function], dg.AssetsDefinition]:
     """An asset whose function gives rows of a contract: loaded, computed, gated and published as one step.
@@ -53,7 +57,7 @@ def governed_asset(
     Parameters of the function name its input assets; `inputs` maps a parameter to an asset of another name, and `deps`
     names assets that it only reads by SQL, through a `warehouse` parameter. `announce` makes a notice of each published
     row; `record` writes what else belongs into the transaction that publishes; `watch` holds batches against those
-    before them. `arguments` go to `dg.asset`.
+    before them; `limit_seconds` is how long the function may take (None: the setting's). `arguments` go to `dg.asset`.
     """
 
     def decorate(function: Function) -> dg.AssetsDefinition:
@@ -67,6 +71,7 @@ def governed_asset(
             announce=announce,
             record=record,
             watch=watch,
+            limit_seconds=limit_seconds,
         )
         return _asset(step, partitions_def, own)
 
@@ -79,13 +84,15 @@ def model_output(
     contract: type[Decision],
     inputs: Mapping[str, str] | None = None,
     watch: Watch | None = None,
+    limit_seconds: float | None = None,
     **arguments: Any,
 ) -> Callable[[Function], dg.AssetsDefinition]:
     """An asset whose rows are decisions: the function chooses the rows and what the performers are shown, the cascade
     decides.
 
     The function returns `message_id` and the columns that the performers look at. `watch` holds batches of decisions
-    against those before them. `arguments` go to `dg.asset`.
+    against those before them; `limit_seconds` is how long the function may take, and all performers together (None: the
+    setting's). `arguments` go to `dg.asset`.
     """
     if not issubclass(contract, Decision):  # pyright: ignore[reportUnnecessaryIsInstance]  # not everybody runs pyright
         raise TypeError(f"{contract.__name__} is no Decision. Build the contract of a model output on Decision.")
@@ -99,6 +106,7 @@ def model_output(
             signature=Signature.of(function, inputs or {}, own.get("deps", ())),
             cascade=cascade,
             watch=watch,
+            limit_seconds=limit_seconds,
         )
         kinds = dict.fromkeys(["python", *(performer.kind for performer in cascade.performers)])
         own.setdefault("kinds", set(list(kinds)[:3]))
@@ -110,9 +118,12 @@ def model_output(
 def _asset(
     step: Step, partitions_def: dg.PartitionsDefinition | None, arguments: dict[str, Any]
 ) -> dg.AssetsDefinition:
+    if step.limit_seconds is not None and not 0 < step.limit_seconds < math.inf:
+        raise ValueError(f"limit_seconds of {step.name} is {step.limit_seconds}. Give a number of seconds above 0.")
     inputs = [dg.AssetKey(wanted.asset) for wanted in step.signature.assets.values()]
     more = [dep for dep in arguments.pop("deps", ()) if key_of(dep) not in inputs]
     champions = [dg.AssetKey(f"{family}_champion") for family in (step.cascade.families if step.cascade else ())]
+    people = [VERDICTS.key] if step.cascade is not None and step.cascade.has_people else []
     contract = step.contract if step.cascade is None else answering(step.contract)
     metadata = {
         GOVERNED: contract.__name__,
@@ -125,6 +136,8 @@ def _asset(
         metadata["safe_state"] = step.cascade.safe_state.name
     arguments.setdefault("description", inspect.getdoc(step.function))
     arguments.setdefault("kinds", {"python", "parquet"})
+    if step.watch is not None and (policy := step.watch.freshness(step.name)) is not None:
+        arguments.setdefault("freshness_policy", policy)
 
     def body(context: dg.AssetExecutionContext):  # Dagster would read a return annotation as the output type
         yield from run_step(step, context, getattr(context.resources, HOME))
@@ -132,7 +145,7 @@ def _asset(
     vars(body)[_MADE_FROM] = step
     return dg.asset(
         name=step.name,
-        deps=[*inputs, *champions, *more],
+        deps=[*inputs, *champions, *more, *people],
         partitions_def=partitions_def,
         check_specs=[
             *check_specs(step.name, contract, is_partitioned=partitions_def is not None),

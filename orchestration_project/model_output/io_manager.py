@@ -67,8 +67,8 @@ class WarehouseIOManager(dg.IOManager):
                 replaces=before.version if before else 0,
                 inputs=inputs,
             )
-            detail = {"rows": file.rows, "version": version.version, "file_sha256": file.sha256, "inputs": inputs}
-            audit.append(connection, "published", f"{asset}/{partition}", {**detail, "gated": False})
+            detail = {**version.facts(), "rows": file.rows, "gated": False}
+            audit.append(connection, "published", f"{asset}/{partition}", detail)
         context.add_output_metadata({"dagster/row_count": file.rows, "file": file.path})
 
     def _unchanged_inputs(

@@ -8,9 +8,11 @@
 | null_share | a column | share |
 | text_length | a column: median characters | level |
 | unknown_word_share | a column: words that the model named by `vocabulary` never learnt | share |
-| age | a column of moments: hours since the newest | level |
+| age | a column of moments: hours since the newest, measured from one hour on | level |
 | mix | a column of labels | mix |
 | confidence | a column of confidences, in ten bins and none | mix |
+
+A level is kept as a logarithm; `shown_level` gives it back in its unit.
 """
 
 import math
@@ -40,6 +42,22 @@ class Seen:
     known_words: Mapping[str, Any] | None = None
 
 
+UNITS = {"rows": "rows", "text_length": "characters", "age": "hours"}
+"""Level → its unit."""
+
+_BEGINS_AT = {"age": 1.0}
+"""Level → what was added to it before its logarithm was taken, so that minutes are all alike."""
+
+
+def shown_level(measure: str, value: float) -> float:
+    """A level in its unit, of the one that is measured.
+
+    >>> shown_level("age", 3.0), shown_level("rows", 3.0)
+    (2.0, 3.0)
+    """
+    return value - _BEGINS_AT.get(measure, 0.0)
+
+
 def _share(hits: float, rows: int) -> dict[str, Any]:
     return {"hits": int(hits), "rows": rows}
 
@@ -66,7 +84,7 @@ def _unknown_words(texts: pd.Series, known: Mapping[str, Any] | None) -> dict[st
 def _age(moments: pd.Series) -> dict[str, Any]:
     present = moments.dropna()
     hours = (now() - present.max().floor("us").to_pydatetime()).total_seconds() / 3600 if len(present) else 0.0
-    return _level(1 + max(hours, 0.0), len(present))
+    return _level(_BEGINS_AT["age"] + max(hours, 0.0), len(present))
 
 
 def _bins(confidence: pd.Series) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def publish(
         if record is not None:
             record(connection, records(good))
         outbox.record(connection, asset=outcome.asset, partition=outcome.partition, notices=notices)
-        detail = {**_detail(outcome), "version": version.version, "file_sha256": file.sha256, "inputs": dict(inputs)}
+        detail = {**_detail(outcome), **version.facts()}
         detail |= {"halts_closed": closed, "notices": [notice.key for notice in notices]}
         audit.append(connection, "published", _subject(outcome), detail)
     return version

@@ -18,10 +18,13 @@ from orchestration_project.core.settings import dagster_home
 from orchestration_project.model_output import publication
 from orchestration_project.model_output.computed import Computed, of_own_messages
 from orchestration_project.model_output.gate import Judgement, check_results, judge
+from orchestration_project.model_output.in_time import in_time
 from orchestration_project.model_output.inputs import Inputs, Run, Signature, load
 from orchestration_project.model_output.measures import Seen
 from orchestration_project.model_output.publication import Outcome
-from orchestration_project.model_output.watch import Found, Watch, watch_results
+from orchestration_project.model_output.watch import Found, Watch
+from orchestration_project.model_output.watch_checks import watch_results
+from orchestration_project.model_output.with_people import people_facts, record_reviews, verdict_events
 from orchestration_project.performers.cascade import Cascade
 from orchestration_project.performers.decision import answering
 from orchestration_project.stores import manifest, outbox
@@ -56,6 +59,7 @@ class Step:
     announce: Callable[[Mapping[str, Any]], Notice] | None = None
     record: Record | None = None
     watch: Watch | None = None
+    limit_seconds: float | None = None  # of the function, and of the performers together; None: the setting's
 
 
 @dataclass(frozen=True)
@@ -144,10 +148,13 @@ def _attempt(step: Step, context: dg.AssetExecutionContext, home: Home, partitio
         replaces=replaces,
         inputs=inputs.versions,
         notices=notices,
-        record=_recorded(step, partition, found),
+        record=_recorded(step, home, partition, computed, found),
     )
     if notices:
         outbox.deliver(home, context.log.info)
+    if computed.decisions is not None:
+        for event in verdict_events(partition, computed.decisions):
+            context.log_event(event)
     results = [*check_results(step.name, contract, judgement), *watch_results(step.name, step.watch, found)]
     if step.output_required or version.rows:
         yield dg.MaterializeResult(
@@ -173,7 +180,7 @@ def _stored_decisions(
 
 
 def _compute(step: Step, home: Home, partition: str, inputs: Inputs, stored: pd.DataFrame | None) -> Computed:
-    started = time.perf_counter()
+    started, limit_seconds = time.perf_counter(), step.limit_seconds or home.settings.asset_seconds
     if inputs.arrivals is not None:
         accepted = read_accepted(home.settings.accepted_columns).get(step.name, {})
         arrivals = replace(inputs.arrivals, rows=with_accepted(inputs.arrivals.rows, accepted))
@@ -181,13 +188,16 @@ def _compute(step: Step, home: Home, partition: str, inputs: Inputs, stored: pd.
     if inputs.arrivals is not None and inputs.arrivals.rows.columns.empty:
         result = empty_frame(step.contract)  # no line could be read, so no column is known that could be missing
     else:
-        result = step.function(**inputs.arguments)
+        result = in_time(step.name, step.function, inputs.arguments, limit_seconds)
     frame = result.frame if isinstance(result, Result) else result
     _refuse_mistakes(step, frame, inputs.arrivals)
     if step.cascade is not None:
-        decisions = step.cascade.decide(frame, home, stored)
+        decisions = step.cascade.decide(
+            frame, home, stored, asset=step.name, partition=partition, limit_seconds=limit_seconds
+        )
         computed = Computed(decisions.frame, frame.reset_index(drop=True), decisions=decisions)
         computed.facts = {"performers": [vars(work) for work in decisions.work], "reused": decisions.reused}
+        computed.facts |= people_facts(decisions)
     elif inputs.arrivals is not None:
         computed = of_own_messages(step.name, home, partition, inputs.arrivals, frame)
     else:
@@ -224,10 +234,15 @@ def _look(step: Step, home: Home, partition: str, computed: Computed, judgement:
     return step.watch.look(home, step.name, partition, seen)
 
 
-def _recorded(step: Step, partition: str, found: Found | None) -> Record:
-    """What is written in the transaction that publishes, besides the version: the step's own, and what was measured."""
+def _recorded(step: Step, home: Home, partition: str, computed: Computed, found: Found | None) -> Record:
+    """What is written in the transaction that publishes, besides the version: the step's own, what was measured, and
+    what waits for people.
+    """
 
     def record(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        if step.cascade is not None and computed.decisions is not None:
+            published = {row["message_id"] for row in rows}
+            record_reviews(connection, home, step.cascade, step.name, partition, computed.decisions, published)
         if step.record is not None:
             step.record(connection, rows)
         if found is not None:
@@ -260,6 +275,7 @@ def _metadata(computed: Computed, judgement: Judgement, version: manifest.Versio
         total = max(1, len(frame))
         facts["accepted_share"] = round(float(frame["accepted"].sum()) / total, 4)
         facts["reused"] = computed.decisions.reused
+        facts |= people_facts(computed.decisions)
         for name, count in computed.decisions.decided_by().items():
             facts[f"decided by {name}"] = f"{count} ({count / total:.0%})"
         for work in computed.decisions.work:

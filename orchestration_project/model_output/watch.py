@@ -7,13 +7,16 @@ A table (CSV) has a line for each limit:
 
 `level` is halt or warn. `limit` and `least` are what `core/outliers.py` says of the measure's kind: the distance from
 what is usual, and the least change that matters.
+
+A feed that stops gives no batch that could be measured. For it the measure is `silence`: the hours without a batch from
+which on that is told, and as `least` those of them in which the project must have been running. It only warns.
 """
 
-import base64
 import csv
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,10 +25,14 @@ import dagster as dg
 import sqlalchemy as sa
 
 from orchestration_project.core.errors import NoChampion, TableRefused, did_you_mean
-from orchestration_project.core.outliers import Judged, Measured, judge_level, judge_mix, judge_share
-from orchestration_project.model_output.gate import NOT_TRIED
-from orchestration_project.model_output.measures import LEVEL, MEASURES, MIX, SHARE, Seen
-from orchestration_project.model_output.partitions import BATCHES
+from orchestration_project.core.outliers import (
+    Judged,
+    Measured,
+    judge_level,
+    judge_mix,
+    judge_share,
+)
+from orchestration_project.model_output.measures import LEVEL, MEASURES, MIX, SHARE, UNITS, Seen, shown_level
 from orchestration_project.performers.model import loaded
 from orchestration_project.stores import measurements
 from orchestration_project.stores.champions import require_champion
@@ -33,6 +40,7 @@ from orchestration_project.stores.home import Home
 
 COLUMNS = ("asset", "measure", "column", "level", "limit", "least", "reason")
 LEVELS = ("halt", "warn")
+SILENCE = "silence"
 JUDGES: dict[str, Callable[[Measured, Sequence[Measured], float, float], Judged]] = {
     SHARE: judge_share,
     LEVEL: judge_level,
@@ -99,8 +107,22 @@ class Watch:
         return tuple(found)
 
     def of(self, asset: str) -> tuple[Limit, ...]:
-        """The limits of one asset."""
-        return tuple(limit for limit in self.limits if limit.asset == asset)
+        """The limits that batches of one asset are held to."""
+        return tuple(limit for limit in self.limits if limit.asset == asset and limit.measure != SILENCE)
+
+    def silences(self) -> tuple[Limit, ...]:
+        """For how long assets may have no batch."""
+        return tuple(limit for limit in self.limits if limit.measure == SILENCE)
+
+    def freshness(self, asset: str) -> dg.FreshnessPolicy | None:
+        """How Dagster's page judges the age of an asset: it warns from the limit on, and after twice as long it says that
+        the asset is stale. None where the table has no line for that.
+        """
+        for limit in self.silences():
+            if limit.asset == asset:
+                hours = timedelta(hours=limit.limit)
+                return dg.FreshnessPolicy.time_window(fail_window=2 * hours, warn_window=hours)
+        return None
 
     def look(self, home: Home, asset: str, partition: str, seen: Seen) -> Found:
         """Measure a batch and hold it against those before it."""
@@ -137,11 +159,13 @@ class Watch:
     def _limit(self, number: int, line: Mapping[str, str | None]) -> Limit:
         values = {name: (line[name] or "").strip() for name in COLUMNS}
         where = f"Line {number} of {self.path}"
-        if values["measure"] not in MEASURES:
+        known = (*MEASURES, SILENCE)
+        if values["measure"] not in known:
             raise TableRefused(
-                f"{where}: no measure is called '{values['measure']}'.{did_you_mean(values['measure'], MEASURES)}"
+                f"{where}: no measure is called '{values['measure']}'.{did_you_mean(values['measure'], known)}"
             )
-        if MEASURES[values["measure"]][1] != bool(values["column"]):
+        needs_column = values["measure"] != SILENCE and MEASURES[values["measure"]][1]
+        if needs_column != bool(values["column"]):
             demand = "needs a column" if not values["column"] else "is of the batch and has no column"
             raise TableRefused(f"{where}: {values['measure']} {demand}.")
         if values["level"] not in LEVELS:
@@ -149,41 +173,12 @@ class Watch:
         if not values["reason"]:
             raise TableRefused(f"{where} has no reason. Say why this limit is as it is.")
         numbers = [_number(where, name, values[name]) for name in ("limit", "least")]
+        if values["measure"] == SILENCE and (values["level"] != "warn" or numbers[0] < 1):
+            raise TableRefused(
+                f"{where}: silence has no batch to halt, and is told in hours. Write warn, and 1 or more."
+            )
         return Limit(
             values["asset"], values["measure"], values["column"], values["level"], *numbers, reason=values["reason"]
-        )
-
-
-def watch_specs(asset: str, watch: Watch | None) -> list[dg.AssetCheckSpec]:
-    """A check for each limit of an asset that is partitioned by batch."""
-    return [
-        dg.AssetCheckSpec(limit.name, asset=asset, partitions_def=BATCHES, description=limit.meaning)
-        for limit in (watch.of(asset) if watch else ())
-    ]
-
-
-def watch_results(asset: str, watch: Watch | None, found: Found | None) -> Iterator[dg.AssetCheckResult]:
-    """How each limit stands, with value, limit and the values of the window as a picture. Where the columns drifted,
-    nothing was found, and each says so.
-    """
-    for limit in watch.of(asset) if watch else ():
-        if found is None:
-            yield dg.AssetCheckResult(
-                asset_key=asset,
-                check_name=limit.name,
-                passed=False,
-                severity=dg.AssetCheckSeverity.WARN,
-                description=NOT_TRIED,
-            )
-            continue
-        judged = found.judged[limit.name]
-        yield dg.AssetCheckResult(
-            asset_key=asset,
-            check_name=limit.name,
-            passed=not judged.is_anomaly,
-            severity=dg.AssetCheckSeverity.ERROR if limit.level == "halt" else dg.AssetCheckSeverity.WARN,
-            description=f"Not judged: {judged.unjudged}." if judged.unjudged else f"{said(limit, judged)}.",
-            metadata=_facts(limit, judged, found),
         )
 
 
@@ -193,52 +188,19 @@ def said(limit: Limit, judged: Judged) -> str:
     kind = MEASURES[limit.measure][0]
     if kind == MIX:
         return f"the {what} shifted by {judged.value:.3f} (stability index; limit {judged.limit:.3f})"
+    value, usual = (in_unit(limit, number) for number in (judged.value, judged.usual))
+    unit = "" if limit.measure in UNITS.values() else UNITS.get(limit.measure, "")
     shown = (
-        f"{judged.value:.1%}, usually {judged.usual:.1%}"
+        f"{value:.1%}, usually {usual:.1%}"
         if kind == SHARE
-        else f"{judged.value:.4g}, usually {judged.usual:.4g}"
+        else f"{value:,.4g} {unit}".rstrip() + f", usually {usual:,.4g}"
     )
     return f"{what} {shown} ({judged.distance:.1f} standard deviations; limit {judged.limit:g})"
 
 
-def _facts(limit: Limit, judged: Judged, found: Found) -> dict[str, Any]:
-    kind = MEASURES[limit.measure][0]
-    window = found.window.get(limit.name, ())
-    facts: dict[str, Any] = {
-        "value": judged.value,
-        "usual": judged.usual,
-        "distance": judged.distance,
-        "limit": judged.limit,
-        "batches": len(window),
-        "level": limit.level,
-        "why this limit": limit.reason,
-    }
-    if kind == MIX or limit.name not in found.measured:
-        return facts
-    series = [_plain(kind, own) for own in (*window, found.measured[limit.name])]
-    return {**facts, "history": dg.MarkdownMetadataValue(_picture(series))}
-
-
-def _plain(kind: str, own: Measured) -> float:
-    if kind == SHARE:
-        return own["hits"] / own["rows"] if own["rows"] else 0.0
-    return math.exp(own["value"])
-
-
-def _picture(values: Sequence[float]) -> str:
-    """The values as a line, the last as a point, as Markdown with an SVG picture in it."""
-    low, high = min(values), max(values)
-    span, step = (high - low) or 1.0, 380 / max(1, len(values) - 1)
-    points = [(10 + number * step, 90 - 80 * (value - low) / span) for number, value in enumerate(values)]
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    x, y = points[-1]
-    svg = (
-        '<svg xmlns="http://www.w3.org/2000/svg" width="400" height="110" font-family="sans-serif" font-size="10">'
-        f'<rect width="400" height="110" fill="white"/><polyline points="{line}" fill="none" stroke="#4c78a8"/>'
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="#d62728"/>'
-        f'<text x="10" y="106">{len(values)} batches, the last is this one; from {low:.4g} to {high:.4g}</text></svg>'
-    )
-    return f"![history](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})"
+def in_unit(limit: Limit, value: float) -> float:
+    """A value in the unit of its measure."""
+    return shown_level(limit.measure, value) if MEASURES[limit.measure][0] == LEVEL else value
 
 
 def _number(where: str, name: str, text: str) -> float:

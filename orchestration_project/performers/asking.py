@@ -31,7 +31,8 @@ JITTER_SECONDS = 0.1
 
 @dataclass
 class Work:
-    """What one performer did in a batch: rows asked and accepted, seconds spent, and how it failed if it did.
+    """What one performer did in a batch: rows asked and accepted (from a confidence of `threshold`; None: none), seconds
+    spent, and how it failed if it did.
 
     `calls` counts every attempt; `failed_calls` says how each failed that did, and why one was not made; `opened`
     whether that opened the performer's circuit. `failure` is for metadata and audit: a broken contract in our words, or
@@ -48,6 +49,7 @@ class Work:
     calls: int = 0
     failed_calls: list[str] = field(default_factory=lambda: list[str]())
     opened: bool = False
+    threshold: float | None = None
 
     def facts(self) -> dict[str, float | int | str]:
         """The same as the materialisation shows it; what did not happen is left out."""

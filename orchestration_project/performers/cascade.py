@@ -7,8 +7,10 @@
    and every one of them says so. When the time of all performers together is over, nobody but the safe state is asked.
 3. A row that nobody is sure of keeps the surest answer it got, not accepted. The safe state answers only rows that
    nobody could answer, each of them, and is never accepted.
-4. A decision on the same content by the same cascade is reused; one of the safe state, one behind a failure, or one
-   whose label its performer cannot answer any more, never is.
+4. With a `Person()` behind the others a row that nobody is sure of waits for a verdict instead, and a verdict stands
+   first (see `person`). Rows that wait are decided when people, or time, decided them.
+5. A decision on the same content by the same cascade is reused, also one that waits; one of the safe state, one behind a
+   failure, or one whose label its performer cannot answer any more, never is.
 """
 
 import hashlib
@@ -27,6 +29,15 @@ from orchestration_project.performers.asking import Work, ask, reasons, told
 from orchestration_project.performers.breaker import Circuit
 from orchestration_project.performers.decision import Decision
 from orchestration_project.performers.performer import Performer, Prepared
+from orchestration_project.performers.person import (
+    PERSON,
+    Said,
+    add_reason,
+    apply_verdicts,
+    goes_to_safe_state,
+    hear,
+    let_wait,
+)
 from orchestration_project.stores.home import Home
 
 CHUNK_ROWS = 10_000
@@ -39,13 +50,15 @@ COLUMNS = tuple(arrow_schema(Decision).names)
 class Decisions:
     """The decisions on a batch (columns of `Decision`, index of the rows) and the work behind them.
 
-    `labels` are all that the performers could have answered, as they were ready for this batch.
+    `labels` are all that the performers could have answered, as they were ready for this batch, and what people said; `waiting` has a row for
+    each that waits for people: message_id, content_digest, cause, runner_up. None: the cascade has no people.
     """
 
     frame: pd.DataFrame
     work: list[Work] = field(default_factory=lambda: list[Work]())
     reused: int = 0
     labels: frozenset[str] = frozenset()
+    waiting: pd.DataFrame | None = None
 
     def decided_by(self) -> dict[str, int]:
         """Performer → number of rows it decided."""
@@ -60,6 +73,8 @@ class Cascade:
             raise TypeError(
                 f"{safe_state.name} is a {safe_state.kind}. Give safe_state a performer of kind safe_state."
             )
+        if any(performer.kind == PERSON for performer in performers[:-1]):
+            raise TypeError("Person() stands before other performers. Put it last: who is asked first need not wait.")
         self.performers = performers
         self.safe_state = safe_state
 
@@ -68,32 +83,56 @@ class Cascade:
         """The models whose champions the performers need, each once."""
         return tuple(dict.fromkeys(family for performer in self._all() for family in performer.families))
 
+    @property
+    def has_people(self) -> bool:
+        """Whether rows that nobody is sure of wait for a person."""
+        return bool(self.performers) and self.performers[-1].kind == PERSON
+
     def labels(self, home: Home, *, safe_state: bool = True) -> frozenset[str]:
         """Every label that some performer may answer, the safe state among them or not."""
         asked = self._all() if safe_state else self.performers
         return frozenset().union(*(performer.prepare(home).labels for performer in asked))
 
-    def decide(self, rows: pd.DataFrame, home: Home, stored: pd.DataFrame | None = None) -> Decisions:
+    def decide(
+        self,
+        rows: pd.DataFrame,
+        home: Home,
+        stored: pd.DataFrame | None = None,
+        *,
+        asset: str = "",
+        partition: str = "",
+        limit_seconds: float | None = None,
+    ) -> Decisions:
         """Decide each row.
 
         `rows` has `message_id` and what the performers look at; `stored` are earlier decisions that may be reused.
+        `asset` and `partition` say whose rows they are: people's verdicts are kept by them. `limit_seconds` is the time of
+        all performers together; None: the setting's.
         """
         rows = rows.reset_index(drop=True)
         prepared = [(performer, performer.prepare(home)) for performer in self._all()]
         frame = self._undecided(rows)
         reused = _reuse(frame, _lasting(stored, prepared))
+        said = hear(home, asset, partition) if self.has_people else Said()
+        settled = apply_verdicts(frame, rows, said, home.secret) if said.verdicts else pd.Series(False, frame.index)
+        beyond = goes_to_safe_state(frame, rows, said, home.secret) if said.overdue else pd.Series(False, frame.index)
         work: list[Work] = []
-        until = time.monotonic() + home.settings.asset_seconds
+        seconds = limit_seconds or home.settings.asset_seconds
+        until = time.monotonic() + seconds
         for performer, ready in prepared[:-1]:
-            waiting = frame.index[~(frame["accepted"] | reused)]
-            if len(waiting):
-                work.append(_ask(performer, ready, rows.loc[waiting], frame, home, until))
-        unanswered = frame.index[frame["label"].isna()]
+            open_rows = frame.index[~(frame["accepted"] | reused | settled | beyond)]
+            if len(open_rows) and performer.kind != PERSON:
+                work.append(_ask(performer, ready, rows.loc[open_rows], frame, home, (seconds, until)))
+        waiting = None
+        if self.has_people:
+            undecided = ~frame["accepted"] & (~reused | (frame["state"] == "pending"))
+            waiting = let_wait(frame, rows, undecided, said, home.secret)
+        unanswered = frame.index[frame["label"].isna() & (frame["state"] == "decided")]
         if len(unanswered):
             safe, ready = prepared[-1]
             work.append(_ask_safe_state(safe, ready, rows.loc[unanswered], frame, home))
-        labels = frozenset[str]().union(*(ready.labels for _, ready in prepared))
-        return Decisions(frame, work, int(reused.sum()), labels)
+        labels = frozenset[str](frame.loc[settled, "label"]).union(*(ready.labels for _, ready in prepared))
+        return Decisions(frame[list(COLUMNS)], work, int((reused & ~settled).sum()), labels, waiting)
 
     def _all(self) -> tuple[Performer, ...]:
         return (*self.performers, self.safe_state)
@@ -103,27 +142,32 @@ class Cascade:
         frame["message_id"] = rows["message_id"].astype("str")
         frame["label"] = pd.Series(None, rows.index, dtype="str")
         frame["confidence"] = np.nan
-        frame["accepted"] = frame["degraded"] = False
+        frame["accepted"] = frame["degraded"] = frame["disagreed"] = False
         frame["state"] = "decided"
-        for name in ("decided_by", "performer", "version", "reason"):
+        for name in ("decided_by", "performer", "version", "reason", "runner_up"):
             frame[name] = pd.Series("", rows.index, dtype="str")
         names = [f"{performer.kind}:{performer.name}" for performer in self._all()]
         frame["message_digest"] = pd.Series(list(_digests(rows, names)), rows.index, dtype="str")
-        return frame.astype({"accepted": "bool", "degraded": "bool", "state": "str", "confidence": "float64"})
+        flags = dict.fromkeys(("accepted", "degraded", "disagreed"), "bool")
+        return frame.astype({**flags, "state": "str", "confidence": "float64"})
 
 
 def _ask(
-    performer: Performer, ready: Prepared, rows: pd.DataFrame, frame: pd.DataFrame, home: Home, until: float
+    performer: Performer,
+    ready: Prepared,
+    rows: pd.DataFrame,
+    frame: pd.DataFrame,
+    home: Home,
+    time_of_asset: tuple[float, float],
 ) -> Work:
-    """Ask one performer about the rows that wait, and write its answers into the frame. The time of the asset ends at
-    `until` (of `time.monotonic`); a performer whose call that cuts off is not at fault.
+    """Ask one performer about the rows that wait, and write its answers into the frame. The time of the asset is so many
+    seconds and ends at a moment (of `time.monotonic`); a performer whose call that cuts off is not at fault.
     """
-    work, started = Work(performer.name, ready.version), time.perf_counter()
+    seconds, until = time_of_asset
+    work, started = Work(performer.name, ready.version, threshold=ready.threshold), time.perf_counter()
     limit = _limit_seconds(performer, home)
     circuit = Circuit(home, performer.name, limit)
-    over = PerformerFailed(
-        f"{performer.name} gave no answer before the {home.settings.asset_seconds:.3g} s of the asset were over."
-    )
+    over = PerformerFailed(f"{performer.name} gave no answer before the {seconds:.3g} s of the asset were over.")
     failure = over if until <= time.monotonic() else circuit.refusal()
     for chunk in _chunks(performer, rows):
         if failure is None:
@@ -139,7 +183,7 @@ def _ask(
                 circuit.call_answered()
         if failure is not None:
             frame.loc[chunk.index, "degraded"] = True
-            _note(frame, chunk.index, reasons(failure, chunk.index))
+            add_reason(frame, chunk.index, reasons(failure, chunk.index))
     if failure is None:
         circuit.batch_answered()
     else:
@@ -182,14 +226,17 @@ def _take(frame: pd.DataFrame, performer: Performer, ready: Prepared, answers: p
     before = frame.loc[rows]
     surer = before["label"].isna() | (confidence.fillna(-1) > before["confidence"].fillna(-1))
     takes = answers["label"].notna() & (accepted | surer)
+    frame.loc[rows, "disagreed"] |= (
+        (before["label"] != answers["label"]) & before["label"].notna() & answers["label"].notna()
+    )
     doubt = _doubts(performer, ready, answers)
-    _note(frame, rows[~accepted], doubt[~accepted])
+    add_reason(frame, rows[~accepted], doubt[~accepted])
     chosen = rows[takes]
-    for name in ("label", "confidence"):
+    for name in ("label", "confidence", "runner_up"):
         frame.loc[chosen, name] = answers.loc[chosen, name]
     frame.loc[rows, "accepted"] = accepted
     frame.loc[chosen, ["decided_by", "performer", "version"]] = [performer.kind, performer.name, ready.version]
-    _note(frame, rows[accepted], answers.loc[accepted, "reason"])
+    add_reason(frame, rows[accepted], answers.loc[accepted, "reason"])
     work.asked += len(rows)
     work.accepted += int(accepted.sum())
 
@@ -208,14 +255,6 @@ def _doubts(performer: Performer, ready: Prepared, answers: pd.DataFrame) -> pd.
         for label, confidence, own in zip(answers["label"], answers["confidence"], answers["reason"], strict=True)
     ]
     return pd.Series(texts, answers.index, dtype="str")
-
-
-def _note(frame: pd.DataFrame, rows: pd.Index, note: str | pd.Series) -> None:
-    """Add a reason behind those a row already has; an empty one adds nothing."""
-    before = frame.loc[rows, "reason"]
-    added = pd.Series(note, rows, dtype="str")
-    joined = (before + "; " + added).where(before != "", added)
-    frame.loc[rows, "reason"] = joined.where(added != "", before)
 
 
 def _lasting(stored: pd.DataFrame | None, prepared: Sequence[tuple[Performer, Prepared]]) -> pd.DataFrame | None:

@@ -53,7 +53,7 @@ class Model(Performer):
             answers["confidence"] = answers["confidence"].mask(strange, answers["confidence"].clip(upper=below))
             unsure = answers.index[~(answers["confidence"] >= sure_from)]
             answers.loc[unsure, "reason"] = classifier.reasons(texts[unsure], answers.loc[unsure])
-            return answers[["label", "confidence", "reason"]].set_index(rows.index)
+            return answers[["label", "confidence", "reason", "runner_up"]].set_index(rows.index)
 
         sure_from = float("inf") if champion.threshold is None else champion.threshold
         return Prepared(champion.version, champion.threshold, frozenset(champion.labels), answer)

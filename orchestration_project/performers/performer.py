@@ -27,7 +27,7 @@ class Prepared:
 
     `threshold` is the confidence from which an answer is accepted; None: no answer is. `answer` takes the rows to
     decide, shape (n, …), and returns a frame with the same index and the columns label (null: I cannot say), confidence
-    (0 to 1; null: not known) and reason.
+    (0 to 1; null: not known) and reason; it may have `runner_up`, the second likeliest label.
     """
 
     version: str
@@ -94,4 +94,6 @@ def hold_to_contract(
     if len(beyond):
         raise BrokenContract(f"{name} answered {len(beyond)} of {asked} rows with a confidence beyond 0 to 1.", beyond)
     reason = answers["reason"].astype("str").fillna("")
-    return pd.DataFrame({"label": labels, "confidence": confidence, "reason": reason}, index=rows.index)
+    runner_up = answers.get("runner_up", pd.Series("", rows.index)).astype("str").fillna("")
+    settled = {"label": labels, "confidence": confidence, "reason": reason, "runner_up": runner_up}
+    return pd.DataFrame(settled, index=rows.index)

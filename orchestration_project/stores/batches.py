@@ -6,12 +6,13 @@ A batch is a key of the dynamic partition `batch` and a row of the ledger.
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import uuid4
 
 import sqlalchemy as sa
 
 from orchestration_project.core.errors import NoArrivals
-from orchestration_project.stores import run_requests
+from orchestration_project.stores import reviews, run_requests
 from orchestration_project.stores.halts import close_halts, open_halts
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.ledger import now
@@ -20,7 +21,7 @@ from orchestration_project.stores.quarantine import gone_messages, refused_messa
 from orchestration_project.stores.schema import ARRIVALS, BATCHES
 
 STATES = ("waiting", "working", "done", "pending", "quarantined", "duplicates", "halted", "set_aside", "discarded")
-"""Where a message can be; each is in exactly one."""
+"""Where a message can be; each is in exactly one. A pending one waits for a person, and the rest of its batch is done."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,12 @@ def all_keys(connection: sa.Connection) -> list[str]:
     return list(connection.execute(sa.select(BATCHES.c.batch).order_by(BATCHES.c.number)).scalars())
 
 
+def newest_opened_at(connection: sa.Connection) -> datetime | None:
+    """When the newest batch was opened; None when there is none."""
+    query = sa.select(BATCHES.c.opened_at).order_by(BATCHES.c.number.desc()).limit(1)
+    return connection.execute(query).scalar()
+
+
 def every(connection: sa.Connection) -> list[Batch]:
     """Every batch, newest first."""
     table = BATCHES.c
@@ -147,6 +154,12 @@ def set_aside(connection: sa.Connection) -> list[Batch]:
     return [Batch(*row) for row in connection.execute(query)]
 
 
+def opened_at(connection: sa.Connection, keys: Collection[str]) -> dict[str, datetime]:
+    """Batch → when it was opened, of these."""
+    query = sa.select(BATCHES.c.batch, BATCHES.c.opened_at).where(BATCHES.c.batch.in_(keys))
+    return {batch: moment for batch, moment in connection.execute(query)}
+
+
 def resume_refused(connection: sa.Connection, cause: str) -> list[str]:
     """Request a run of every batch that was set aside because its last run was refused; returns the batches."""
     resumed: list[str] = []
@@ -182,6 +195,7 @@ def count_states(connection: sa.Connection, only: Collection[str] | None = None)
     counts["waiting"] = connection.execute(waiting).scalar_one() if only is None else 0
     halted = {halt.partition for halt in open_halts(connection)}
     refused, gone = refused_messages(connection), gone_messages(connection)
+    undecided = reviews.undecided_messages(connection)
     for batch, rows, duplicates, state in connection.execute(
         sa.select(BATCHES.c.batch, BATCHES.c.rows, BATCHES.c.duplicates, BATCHES.c.state)
     ):
@@ -193,7 +207,9 @@ def count_states(connection: sa.Connection, only: Collection[str] | None = None)
         left = gone.get(batch, {})  # what was replayed counts in its new batch
         counts["discarded"] += left.get("discarded", 0)
         is_halted = batch in halted and state != "discarded"
-        counts["halted" if is_halted else state] += rows - duplicates - quarantined - sum(left.values())
+        pending = undecided.get(batch, 0) if state == "done" and not is_halted else 0
+        counts["pending"] += pending
+        counts["halted" if is_halted else state] += rows - duplicates - quarantined - sum(left.values()) - pending
     return counts
 
 

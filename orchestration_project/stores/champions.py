@@ -1,5 +1,7 @@
 """The model version in use of each family, and which were in use before it."""
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from orchestration_project.core.errors import NoChampion
@@ -39,10 +41,12 @@ def require_champion(connection: sa.Connection, family: str) -> ModelVersion:
     return found
 
 
-def promote(connection: sa.Connection, new: ModelVersion, reason: str = "") -> None:
-    """Put a version in use, in the caller's transaction; earlier ones stay recorded."""
+def promote(connection: sa.Connection, new: ModelVersion, reason: str = "") -> dict[str, Any]:
+    """Put a version in use, in the caller's transaction; earlier ones stay recorded. Returns what it wrote."""
     model_versions.record(connection, new)
     latest = sa.select(sa.func.coalesce(sa.func.max(CHAMPIONS.c.revision), 0)).where(CHAMPIONS.c.family == new.family)
     revision = connection.execute(latest).scalar_one() + 1
-    values = {"family": new.family, "version": new.version, "sha256": new.sha256}
-    connection.execute(sa.insert(CHAMPIONS).values(**values, revision=revision, promoted_at=now(), reason=reason))
+    values: dict[str, Any] = {"family": new.family, "version": new.version, "sha256": new.sha256}
+    values |= {"revision": revision, "promoted_at": now(), "reason": reason}
+    connection.execute(sa.insert(CHAMPIONS).values(**values))
+    return values

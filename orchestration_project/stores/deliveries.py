@@ -187,15 +187,27 @@ def restart(
     return [(row.delivery_id, row.target, row.key) for row in rows]
 
 
-def recorded(connection: sa.Connection, *, only_open: bool = False, most: int | None = None) -> list[Delivery]:
-    """The deliveries, newest notice first; `only_open`: those that wait or failed."""
+def recorded(
+    connection: sa.Connection, *, only_open: bool = False, most: int | None = None, delivery_id: int | None = None
+) -> list[Delivery]:
+    """The deliveries, newest notice first; `only_open`: those that wait or failed; `delivery_id`: only that one."""
     notice = (OUTBOX.c.key, OUTBOX.c.title, OUTBOX.c.partition, OUTBOX.c.recorded_at)
     own = (_ROW.delivery_id, _ROW.target, _ROW.state, _ROW.attempts, _ROW.next_attempt_at, _ROW.last_error)
     query = sa.select(*own, _ROW.delivered_at, *notice).join(OUTBOX, OUTBOX.c.notice_id == _ROW.notice_id)
     if only_open:
         query = query.where(_ROW.state != "delivered")
+    if delivery_id is not None:
+        query = query.where(_ROW.delivery_id == delivery_id)
     query = query.order_by(_ROW.notice_id.desc(), _ROW.delivery_id.desc()).limit(most)
     return [Delivery(*row) for row in connection.execute(query)]
+
+
+def require_delivery(connection: sa.Connection, delivery_id: int) -> Delivery:
+    """The delivery of that number; UnknownName when there is none."""
+    found = recorded(connection, delivery_id=delivery_id)
+    if not found:
+        raise UnknownName(f"There is no delivery {delivery_id}. See: orchestrate deliveries list")
+    return found[0]
 
 
 def attempts_of(connection: sa.Connection, delivery_id: int) -> list[dict[str, Any]]:

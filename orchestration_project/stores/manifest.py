@@ -1,7 +1,8 @@
 """Which version of each asset's partition is current, and what it was computed from."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -29,6 +30,24 @@ class Version:
     sha256: str
     rows: int
     inputs: Mapping[str, int]
+    published_at: datetime = field(compare=False)
+
+    def facts(self) -> dict[str, Any]:
+        """What the audit log keeps of it."""
+        return {
+            "asset": self.asset,
+            "partition": self.partition,
+            "version": self.version,
+            "run_id": self.run_id,
+            "file": self.path,
+            "file_sha256": self.sha256,
+            "file_rows": self.rows,
+            "inputs": dict(self.inputs),
+            "published_at": self.published_at.isoformat(),
+        }
+
+
+COLUMNS = tuple(MANIFEST.c[entry.name] for entry in fields(Version))
 
 
 def current(connection: sa.Connection, asset: str, partition: str) -> Version | None:
@@ -74,8 +93,8 @@ def publish(
         .where(MANIFEST.c.asset == asset, MANIFEST.c.partition == partition, MANIFEST.c.is_current)
         .values(is_current=False)
     )
-    entry = Version(asset, partition, replaces + 1, run_id, file.path, file.sha256, file.rows, dict(inputs))
-    connection.execute(sa.insert(MANIFEST).values(**vars(entry), is_current=True, published_at=now()))
+    entry = Version(asset, partition, replaces + 1, run_id, file.path, file.sha256, file.rows, dict(inputs), now())
+    connection.execute(sa.insert(MANIFEST).values(**vars(entry), is_current=True))
     return entry
 
 
@@ -121,7 +140,4 @@ def computed_from(connection: sa.Connection, assets: Collection[str], partition:
 
 
 def _current() -> "sa.Select[*tuple[Any, ...]]":
-    table = MANIFEST.c
-    return sa.select(
-        table.asset, table.partition, table.version, table.run_id, table.path, table.sha256, table.rows, table.inputs
-    ).where(table.is_current)
+    return sa.select(*COLUMNS).where(MANIFEST.c.is_current)

@@ -2,6 +2,7 @@
 registry, whose import takes seconds, is not asked.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -63,10 +64,29 @@ def from_row(row: "sa.Row[Any]") -> ModelVersion:
     return ModelVersion(**values, labels=labels)
 
 
-def record(connection: sa.Connection, version: ModelVersion) -> None:
-    """Keep a version in the caller's transaction; one that is known already stays as it was recorded."""
+def record(connection: sa.Connection, version: ModelVersion) -> dict[str, Any]:
+    """Keep a version in the caller's transaction; one that is known already stays as it was recorded. Returns the facts
+    of what is kept.
+    """
     values = {**vars(version), "labels": list(version.labels), "recorded_at": now()}
     insert_new(connection, MODEL_VERSIONS, [values])
+    its = (MODEL_VERSIONS.c[name] == values[name] for name in ("family", "version", "sha256"))
+    row = connection.execute(sa.select(*COLUMNS, MODEL_VERSIONS.c.recorded_at).where(*its)).one()
+    return facts(from_row(row), row[-1])
+
+
+def facts(version: ModelVersion, recorded_at: datetime) -> dict[str, Any]:
+    """What the audit log keeps of a version as it was recorded; `record_sha256` is of all that was."""
+    whole = json.dumps(vars(version), sort_keys=True, separators=(",", ":"))
+    return {
+        "family": version.family,
+        "version": version.version,
+        "sha256": version.sha256,
+        "path": version.path,
+        "threshold": version.threshold,
+        "recorded_at": recorded_at.isoformat(),
+        "record_sha256": hashlib.sha256(whole.encode()).hexdigest(),
+    }
 
 
 def recorded(connection: sa.Connection, family: str) -> list[tuple[ModelVersion, datetime]]:

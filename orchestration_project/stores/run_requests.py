@@ -4,6 +4,7 @@ the run itself.
 requested → submitted (under a lease) → running (while its heart beats) → succeeded, halted, refused, stopped or failed
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,6 +21,9 @@ WORKFLOW = "workflow"
 KEY_TAG = "orchestrate/request"
 """Run tag that names the request a run answers."""
 
+REVIEWERS_TAG = "orchestrate/reviewers"
+"""Run tag that names whose verdicts asked for a run, with commas between them."""
+
 SILENT_BEATS = 6
 """A run that has missed this many heartbeats is taken for dead."""
 
@@ -29,7 +33,7 @@ _ENDED = ("succeeded", "halted", "refused", "stopped", "failed")
 
 @dataclass(frozen=True)
 class RunRequest:
-    """One row that asks for a run."""
+    """One row that asks for a run; `tags` are more tags of its run."""
 
     key: str
     batch: str
@@ -37,20 +41,63 @@ class RunRequest:
     attempt: int
     state: str
     run_id: str | None
+    tags: dict[str, str] | None = None
+
+    def run_tags(self) -> dict[str, str]:
+        """The tags that its run has."""
+        return {**(self.tags or {}), KEY_TAG: self.key}
 
 
 def request(connection: sa.Connection, *, batch: str, cause: str, attempt: int = 1) -> str:
-    """Ask for a run of the workflow on a batch, in the caller's transaction; asking twice is asking once.
+    """Ask for a run on a batch, in the caller's transaction; asking twice is asking once.
 
-    Where that attempt has ended, the next one is asked for.
+    Where that attempt has ended, the next one is asked for. Another attempt runs the job of the last one before, with
+    its tags; the first runs the workflow.
     """
     key = f"{batch}/{cause}/{attempt}"
-    row = {"key": key, "batch": batch, "job": WORKFLOW, "attempt": attempt, "state": "requested", "requested_at": now()}
+    query = sa.select(_TABLE.job, _TABLE.tags).where(_is_of(batch, cause), _TABLE.attempt < attempt)
+    last = connection.execute(query.order_by(_TABLE.attempt.desc()).limit(1)).one_or_none()
+    job, tags = last or (WORKFLOW, None)
+    row = {"key": key, "batch": batch, "job": job, "attempt": attempt, "state": "requested", "requested_at": now()}
+    row["tags"] = tags
     if not insert_new(connection, RUN_REQUESTS, [row]):
         state = connection.execute(sa.select(_TABLE.state).where(_TABLE.key == key)).scalar_one()
         if state in _ENDED:
             return request(connection, batch=batch, cause=cause, attempt=attempt + 1)
     return key
+
+
+def request_after_verdict(connection: sa.Connection, *, batch: str, asset: str, person: str) -> str:
+    """Ask for a run of what depends on a verdict, in the caller's transaction; returns its key.
+
+    A run that was asked for after an earlier verdict on the batch and asset, and is not submitted yet, reads this one
+    too. One that was submitted may have read before it: another is asked for. `person` is empty where nobody decided,
+    and a review's time is over.
+    """
+    cause = f"verdict-{asset}"
+    last = connection.execute(
+        _requests().where(_is_of(batch, cause)).order_by(_TABLE.attempt.desc()).limit(1)
+    ).one_or_none()
+    found = None if last is None else RunRequest(*last)
+    if found is not None and found.state == "requested":
+        names = [*(found.tags or {}).get(REVIEWERS_TAG, "").split(","), person]
+        _update(connection, found.key, tags=_reviewed_by(names))
+        return found.key
+    attempt = 1 if found is None else found.attempt + 1
+    key = f"{batch}/{cause}/{attempt}"
+    row = {"key": key, "batch": batch, "job": verdict_job_name(asset), "attempt": attempt, "state": "requested"}
+    tags = _reviewed_by([person])
+    connection.execute(sa.insert(RUN_REQUESTS).values(**row, requested_at=now(), tags=tags))
+    return key
+
+
+def verdict_job_name(asset: str) -> str:
+    """Name of the job that makes an asset, and what depends on it, again after a verdict.
+
+    >>> verdict_job_name("issue")
+    'verdicts_on_issue'
+    """
+    return f"verdicts_on_{asset}"
 
 
 def lease_next(connection: sa.Connection, seconds: float, *, with_abandoned: bool = True) -> RunRequest | None:
@@ -159,8 +206,18 @@ def failures(connection: sa.Connection, batch: str) -> int:
     return connection.execute(query).scalar_one()
 
 
+def _is_of(batch: str, cause: str) -> sa.ColumnElement[bool]:
+    return sa.and_(_TABLE.batch == batch, _TABLE.key.startswith(f"{batch}/{cause}/", autoescape=True))
+
+
+def _reviewed_by(names: Iterable[str]) -> dict[str, str] | None:
+    """Tags that name the reviewers, each once; None where nobody decided anything."""
+    known = list(dict.fromkeys(filter(None, names)))
+    return {REVIEWERS_TAG: ",".join(known)} if known else None
+
+
 def _requests() -> "sa.Select[*tuple[Any, ...]]":
-    return sa.select(_TABLE.key, _TABLE.batch, _TABLE.job, _TABLE.attempt, _TABLE.state, _TABLE.run_id)
+    return sa.select(_TABLE.key, _TABLE.batch, _TABLE.job, _TABLE.attempt, _TABLE.state, _TABLE.run_id, _TABLE.tags)
 
 
 def _update(connection: sa.Connection, key: str, **values: object) -> None:

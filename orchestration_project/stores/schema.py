@@ -288,6 +288,18 @@ SWITCHES = sa.Table(
     sa.Column("switched_at", _MOMENT, nullable=False),
 )
 
+CASCADES = sa.Table(
+    "cascades",
+    METADATA,
+    sa.Column("asset", sa.String, primary_key=True),
+    sa.Column(
+        "performers", sa.JSON, nullable=False
+    ),  # their names in the order in which they are asked, safe state last
+    sa.Column("labels", sa.JSON, nullable=False),  # that they may answer
+    sa.Column("has_people", sa.Boolean, nullable=False),
+    sa.Column("recorded_at", _MOMENT, nullable=False),
+)
+
 REVIEWS = sa.Table(
     "reviews",
     METADATA,

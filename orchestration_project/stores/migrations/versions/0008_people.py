@@ -1,4 +1,6 @@
-"""What people decide and switch: reviews, verdicts, switches, and tags of the runs that these ask for."""
+"""What people decide and switch: reviews, verdicts, switches, the cascades they are about, and tags of the runs that
+they ask for.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -20,6 +22,15 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(), nullable=False),
         sa.Column("switched_at", moment, nullable=False),
         sa.PrimaryKeyConstraint("kind", "name"),
+    )
+    op.create_table(
+        "cascades",
+        sa.Column("asset", sa.String(), nullable=False),
+        sa.Column("performers", sa.JSON(), nullable=False),
+        sa.Column("labels", sa.JSON(), nullable=False),
+        sa.Column("has_people", sa.Boolean(), nullable=False),
+        sa.Column("recorded_at", moment, nullable=False),
+        sa.PrimaryKeyConstraint("asset"),
     )
     op.create_table(
         "reviews",

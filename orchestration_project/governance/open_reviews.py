@@ -1,0 +1,73 @@
+"""What publishing decisions does to reviews: each row that waits gets one, and one that nothing waits for any more is
+closed.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import pandas as pd
+import sqlalchemy as sa
+
+from orchestration_project.core.contracts import records
+from orchestration_project.governance.policy import Policy
+from orchestration_project.stores import reviews, verdicts
+from orchestration_project.stores.ledger import now
+
+PROPOSED = ("label", "confidence", "accepted", "decided_by", "performer", "version", "reason")
+"""What a review keeps of the decision as it stood."""
+
+
+def keep_reviews(
+    connection: sa.Connection, policy: Policy, *, asset: str, partition: str, frame: pd.DataFrame, waiting: pd.DataFrame
+) -> int:
+    """Open and close reviews in the transaction that publishes the decisions; returns how many were opened.
+
+    `frame` are the decisions, `waiting` those of their rows that wait (see `person.let_wait`). A row that has a review
+    keeps it; one on which a verdict was made meanwhile, or whose time ended, needs none: a run of its own decides it. A
+    review that was reopened stays open while its row has the verdict; one that somebody asked for, until it is decided.
+    """
+    known = [one for one in reviews.of_batch(connection, asset, partition) if one.cause not in reviews.ASKED_FOR]
+    opened = [one for one in known if one.state == "open"]
+    said = verdicts.of_batch(connection, asset, partition)
+    reviewed = {verdict.review_id for verdict in said}
+    settled = {(one.message_id, one.content_digest) for one in known if one.state == "overdue"}
+    settled |= {(verdict.message_id, verdict.content_digest) for verdict in said if verdict.is_current}
+    by_people = set(frame.loc[(frame["decided_by"] == "person") & (frame["state"] == "decided"), "message_id"])
+    wanted = {(row["message_id"], row["content_digest"]): row for row in records(waiting)}
+    still = {
+        (one.message_id, one.content_digest): one.review_id
+        for one in opened
+        if (one.message_id, one.content_digest) in wanted or (one.review_id in reviewed and one.message_id in by_people)
+    }
+    gone = {one.review_id for one in opened} - set(still.values())
+    reviews.update(connection, gone, state="closed", closed_at=now())
+    new = [
+        row
+        for (message_id, digest), row in wanted.items()
+        if not {(message_id, digest), (message_id, reviews.ANY_CONTENT)} & settled and (message_id, digest) not in still
+    ]
+    proposals = _proposals(frame, {row["message_id"] for row in new})
+    respond_by = now() + timedelta(hours=policy.reviews.respond_hours)
+    reviews.insert(
+        connection,
+        [
+            {
+                "asset": asset,
+                "partition": partition,
+                "message_id": row["message_id"],
+                "content_digest": row["content_digest"],
+                "cause": row["cause"],
+                "proposal": {**proposals[row["message_id"]], "runner_up": row["runner_up"] or None},
+                "respond_by": respond_by,
+            }
+            for row in new
+        ],
+    )
+    return len(new)
+
+
+def _proposals(frame: pd.DataFrame, message_ids: set[str]) -> Mapping[str, dict[str, Any]]:
+    """Message → the decision on it, with None for what is missing, which JSON has no other word for."""
+    chosen = frame.loc[frame["message_id"].isin(message_ids), ["message_id", *PROPOSED]].astype("object")
+    return {row.pop("message_id"): row for row in records(chosen.where(chosen.notna(), None))}

@@ -1,0 +1,75 @@
+"""What a step does about people: rows that wait get reviews as they are published, and verdicts that it applied show in
+the lineage.
+"""
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import sqlalchemy as sa
+
+from orchestration_project.governance.open_reviews import keep_reviews
+from orchestration_project.governance.policy import read_policy
+from orchestration_project.model_output.partitions import BATCHES
+from orchestration_project.performers.cascade import Cascade, Decisions
+from orchestration_project.performers.person import PERSON
+from orchestration_project.stores import cascades
+from orchestration_project.stores.cascades import KnownCascade
+from orchestration_project.stores.home import Home
+
+VERDICTS = dg.AssetSpec(
+    "verdicts",
+    partitions_def=BATCHES,
+    group_name="people",
+    kinds={"human"},
+    description="What people decided: on rows that models were not sure of, on random checks, on appeals.",
+)
+"""People in the lineage. A run that applies verdicts materialises it, and every output that they decide hangs on it."""
+
+
+def record_reviews(
+    connection: sa.Connection,
+    home: Home,
+    cascade: Cascade,
+    asset: str,
+    partition: str,
+    decisions: Decisions,
+    published: Collection[str],
+) -> None:
+    """Keep what the cascade can answer, and a review for each row that waits, in the transaction that publishes.
+
+    `published` are the messages of the rows that passed the gate; one that was refused waits in quarantine instead.
+    """
+    names = tuple(performer.name for performer in (*cascade.performers, cascade.safe_state))
+    known = KnownCascade(asset, names, tuple(sorted(decisions.labels)), cascade.has_people)
+    cascades.record(connection, known)
+    if decisions.waiting is not None:
+        keep_reviews(
+            connection,
+            read_policy(home.settings.policy),
+            asset=asset,
+            partition=partition,
+            frame=decisions.frame,
+            waiting=decisions.waiting[decisions.waiting["message_id"].isin(published)],
+        )
+
+
+def people_facts(decisions: Decisions) -> dict[str, int]:
+    """How many rows wait for people and how many they decided, for metadata and audit; nothing without people."""
+    if decisions.waiting is None:
+        return {}
+    return {"waiting_for_people": len(decisions.waiting), "decided_by_people": len(_by_people(decisions))}
+
+
+def verdict_events(partition: str, decisions: Decisions) -> Iterator[dg.AssetMaterialization]:
+    """An event of the asset `verdicts` where the run applied some."""
+    its = _by_people(decisions)
+    if len(its):
+        metadata: dict[str, Any] = {"verdicts": len(its), "reviewers": ", ".join(sorted(set(its["performer"])))}
+        yield dg.AssetMaterialization(VERDICTS.key, partition=partition, metadata=metadata)
+
+
+def _by_people(decisions: Decisions) -> pd.DataFrame:
+    frame = decisions.frame
+    return frame[(frame["decided_by"] == PERSON) & (frame["state"] == "decided")]
