@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Event
 from uuid import uuid4
 
 import dagster as dg
@@ -180,6 +181,14 @@ def embeddings_extra() -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture
+def hanging() -> Iterator[Event]:
+    """What waits for this goes on when the test is over."""
+    event = Event()
+    yield event
+    event.set()
 
 
 def _unprivileged_user() -> str | None:

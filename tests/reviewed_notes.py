@@ -223,3 +223,15 @@ def with_batch(home: Home, *message_ids: str) -> None:
         connection.execute(sa.insert(BATCHES).values(**row))
         connection.execute(sa.insert(ARRIVALS).values(**arrival, rows=len(message_ids), registered_at=now()))
         connection.execute(sa.insert(CLAIMS), [{"message_id": one, "batch": BATCH} for one in message_ids])
+
+
+def desk_of(home: Home, **answers: Any) -> Desk:
+    """A desk that has published once: two rows that wait, unless answers are given."""
+    desk = Desk(home, answers or {"a": UNSURE, "b": ("calm", 0.2)})
+    desk.publish()
+    return desk
+
+
+def number(home: Home, message_id: str = "a") -> int:
+    """Number of the review of a message."""
+    return review_of(home, message_id).review_id

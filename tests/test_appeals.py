@@ -8,12 +8,13 @@ from reviewed_notes import (
     SILENT,
     SURE,
     UNSURE,
-    Desk,
     acting,
     actions,
     appeal,
     decide,
+    desk_of,
     everything,
+    number,
     open_check,
     review_of,
     states,
@@ -23,16 +24,6 @@ from orchestration_project.core.errors import Refused
 from orchestration_project.governance import review_orders
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.schema import AUDIT
-
-
-def desk_of(home: Home, **answers: Any) -> Desk:
-    desk = Desk(home, answers or {"a": UNSURE, "b": ("calm", 0.2)})
-    desk.publish()
-    return desk
-
-
-def number(home: Home, message_id: str = "a") -> int:
-    return review_of(home, message_id).review_id
 
 
 def test_appeal_is_a_review_and_the_decision_stands_until_it_is_decided(home: Home) -> None:

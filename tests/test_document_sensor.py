@@ -11,7 +11,7 @@ from dagster._core.definitions.sensor_definition import SensorExecutionData
 
 from orchestration_project.dispatch.document_sensor import CONTENT_TAG, Memory, documents_sensor
 from orchestration_project.stores import halts
-from orchestration_project.stores.documents import look
+from orchestration_project.stores.document_files import look
 from orchestration_project.stores.home import Home, current_home
 from orchestration_project.stores.manifest import UNPARTITIONED
 

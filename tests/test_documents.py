@@ -12,9 +12,9 @@ from shop_workflow import checks, failure, open_halts, quarantined, rows, run
 from assets.knowledge.documents import documents
 from orchestration_project.core.errors import SettingRefused
 from orchestration_project.core.settings import Settings
-from orchestration_project.stores import documents as store
+from orchestration_project.stores import document_files as store
 from orchestration_project.stores.arrivals import StillWritten
-from orchestration_project.stores.documents import MOST_BYTES, FoundFile, Text, in_motion, look, read_text
+from orchestration_project.stores.document_files import MOST_BYTES, FoundFile, Text, in_motion, look, read_text
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.inbox import SETTLED_SECONDS
 from orchestration_project.stores.manifest import UNPARTITIONED

@@ -1,6 +1,5 @@
 """The time limit of an asset: its function in time, one that hangs, and what is left of it."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from threading import Event
 
@@ -19,14 +18,6 @@ from orchestration_project.stores.home import Home
 
 LONG = 60.0
 SHORT = 0.01
-
-
-@pytest.fixture
-def hanging() -> Iterator[Event]:
-    """A function that waits for this goes on until the test is over."""
-    event = Event()
-    yield event
-    event.set()
 
 
 def test_what_a_function_gives_or_raises_comes_through() -> None:

@@ -9,7 +9,7 @@ from workflow_steps import MATTERS, use_model
 from assets.feedback import route
 from assets.models.champion import choose_champion
 from assets.models.evaluation import Evaluation
-from assets.models.families import check_tables
+from assets.models.workflow_models import check_tables
 from orchestration_project.core.errors import TableRefused
 from orchestration_project.governance.promotion import Order
 from orchestration_project.model_output import Run

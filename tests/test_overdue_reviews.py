@@ -74,7 +74,7 @@ def test_overdue_review_takes_the_policys_default(
     assert requests(home) == [("b1/verdict-mood/1", "verdicts_on_mood", "requested", None)]
     assert (actions(home), all_verdicts(home)) == (["reviews overdue"], [])
     (notice,) = notices(home)
-    assert notice["title"] == "Nobody decided 1 reviews of mood in time"
+    assert notice["title"] == "Reviews of mood that nobody decided in time: 1"
     assert notice["body"].startswith(f"- 1 undecided\n- What follows: {told}")
     desk.publish()
     row = desk.row("late")
@@ -101,7 +101,7 @@ def test_it_is_told_once(home: Home) -> None:
     assert (everything(home), len(notices(home))) == (before, 1)
     told: list[str] = []
     assert outbox.deliver(home, told.append) == 1
-    assert told == ["Nobody decided 2 reviews of mood in time"]
+    assert told == ["Reviews of mood that nobody decided in time: 2"]
 
 
 def test_each_batch_is_told_and_run_by_itself(home: Home) -> None:

@@ -92,8 +92,8 @@ def test_missing_role_names_who_has_it(listing: Listing) -> None:
     settings = replace(listing(TWO), person="anna")
     with pytest.raises(NotEntitled, match=r"takes the role operator, and anna has the roles reviewer, lead. Ask ben."):
         require(settings, "operator")
-    with pytest.raises(NotEntitled, match=r"takes the role privacy, .* Give it to somebody in people.toml."):
-        require(settings, "privacy")
+    with pytest.raises(NotEntitled, match=r"takes the role auditor, .* Give it to somebody in people.toml."):
+        require(settings, "auditor")
 
 
 def test_missing_skill_is_refused(listing: Listing) -> None:

@@ -1,16 +1,16 @@
 """Who is shown which review: claims, and reviews that are skipped, assigned, escalated and reopened."""
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from reviewed_notes import (
     UNSURE,
-    Desk,
     acting,
     actions,
     decide,
+    desk_of,
     everything,
+    number,
     review_of,
     set_review,
     with_policy,
@@ -21,16 +21,6 @@ from orchestration_project.governance import audit, review_orders
 from orchestration_project.governance.review_orders import next_review
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.ledger import now
-
-
-def desk_of(home: Home, **answers: Any) -> Desk:
-    desk = Desk(home, answers or {"a": UNSURE, "b": ("calm", 0.2)})
-    desk.publish()
-    return desk
-
-
-def number(home: Home, message_id: str = "a") -> int:
-    return review_of(home, message_id).review_id
 
 
 def shown(home: Home, name: str, asset: str | None = None) -> str | None:

@@ -9,13 +9,14 @@ from reviewed_notes import (
     BATCH,
     SURE,
     UNSURE,
-    Desk,
     acting,
     actions,
     all_verdicts,
     appeal,
     decide,
+    desk_of,
     everything,
+    number,
     open_check,
     requests,
     review_of,
@@ -27,16 +28,6 @@ from orchestration_project.stores import batches, run_requests, verdicts
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.ledger import now
 from orchestration_project.stores.schema import AUDIT, BATCHES
-
-
-def desk_of(home: Home, **answers: Any) -> Desk:
-    desk = Desk(home, answers or {"a": UNSURE, "b": ("calm", 0.2)})
-    desk.publish()
-    return desk
-
-
-def number(home: Home, message_id: str = "a") -> int:
-    return review_of(home, message_id).review_id
 
 
 def test_verdict_comes_with_its_audit_entry_and_the_request_of_its_run(any_home: Home) -> None:

@@ -271,7 +271,7 @@ def test_status_counts_who_waits_and_the_numbers_add_up(shop: Shop) -> None:
     assert told("status")["pending"] == 3
     assert sum(number for number in told("status").values() if isinstance(number, int)) == len(NOTES)
     assert "1 done, 3 pending" in say("status")
-    assert "3 reviews wait for people. See: orchestrate review next" in say("status")
+    assert "Reviews that wait for people: 3. See: orchestrate review next" in say("status")
 
 
 def test_reviews_of_a_batch_that_was_given_up_are_closed(shop: Shop) -> None:

@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -17,6 +16,7 @@ from reviewed_notes import (
     all_reviews,
     all_verdicts,
     counts,
+    desk_of,
     requests,
     review_of,
 )
@@ -31,16 +31,6 @@ from orchestration_project.stores import run_requests
 from orchestration_project.stores.home import Home, current_home
 
 PROCESSES = 8
-
-
-def desk_of(home: Home, **answers: Any) -> Desk:
-    desk = Desk(home, answers or {"a": UNSURE, "b": ("calm", 0.2)})
-    desk.publish()
-    return desk
-
-
-def number(home: Home, message_id: str = "a") -> int:
-    return review_of(home, message_id).review_id
 
 
 @pytest.fixture(scope="module")

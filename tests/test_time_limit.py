@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from threading import TIMEOUT_MAX, Event
@@ -15,14 +14,6 @@ from orchestration_project.performers.time_limit import MOST_LEFT_BEHIND, left_b
 
 LONG = 60.0
 SHORT = 0.01
-
-
-@pytest.fixture
-def hanging() -> Iterator[Event]:
-    """A call that waits for this goes on until the test is over."""
-    event = Event()
-    yield event
-    event.set()
 
 
 def test_what_a_call_gives_or_raises_in_time_comes_through() -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -66,25 +67,13 @@ def test_verdicts_of_other_assets_and_batches_are_left_as_they_are(ledger: Ledge
         assert told(verdicts.select(connection, limit=1)) == [("a", "parcel", True)]
 
 
-def test_withdrawn_verdict_stands_no_more(ledger: Ledger, review: Review) -> None:
-    record(ledger, review, "angry")
-    record(ledger, replace(review, message_id="b"), "merry")
-    with ledger.write() as connection:
-        assert told(verdicts.withdraw(connection, review)) == [("a", "angry", True)]
-        assert verdicts.withdraw(connection, review) == []
-        assert told(verdicts.current_of_batch(connection, "mood", "b1")) == [("b", "merry", True)]
-        assert told(verdicts.of_batch(connection, "mood", "b1")) == [("a", "angry", False), ("b", "merry", True)]
-
-
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(said=st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["angry", "calm"])), max_size=6))
 def test_last_verdict_of_each_row_stands(ledger: Ledger, review: Review, said: list[tuple[str, str]]) -> None:
-    with ledger.write() as connection:
-        for message_id in "ab":
-            verdicts.withdraw(connection, replace(review, message_id=message_id))
+    batch = uuid4().hex
     for message_id, label in said:
-        record(ledger, replace(review, message_id=message_id), label)
+        record(ledger, replace(review, partition=batch, message_id=message_id), label)
     with ledger.read() as connection:
-        standing = verdicts.current_of_batch(connection, "mood", "b1")
+        standing = verdicts.current_of_batch(connection, "mood", batch)
     assert {verdict.message_id: verdict.label for verdict in standing} == dict(said)
     assert len(standing) == len(dict(said))

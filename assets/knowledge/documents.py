@@ -11,7 +11,15 @@ import pandera.pandas as pa
 
 from orchestration_project.core.contracts import Contract, UtcTime, columns
 from orchestration_project.model_output import Result, Run, governed_asset
-from orchestration_project.stores.documents import KINDS, MOST_BYTES, FoundFile, Text, content_digest, look, read_text
+from orchestration_project.stores.document_files import (
+    KINDS,
+    MOST_BYTES,
+    FoundFile,
+    Text,
+    content_digest,
+    look,
+    read_text,
+)
 from orchestration_project.stores.home import Home
 
 

@@ -39,7 +39,7 @@ def status(as_json: AsJson = False) -> None:
         return
     say_counts(counts)
     if for_people:
-        say(f"{for_people:,} reviews wait for people. See: orchestrate review next")
+        say(f"Reviews that wait for people: {for_people:,}. See: orchestrate review next")
     if backlog:
         complain(backlog)
     for halt in halts:

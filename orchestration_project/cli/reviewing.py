@@ -111,6 +111,7 @@ def decide(
 
     Example: orchestrate review decide 12 billing
     """
+    from orchestration_project.cli.work import run_unless_project_does
     from orchestration_project.governance import review_orders
     from orchestration_project.stores.home import prepared_home
 
@@ -118,7 +119,7 @@ def decide(
     decided = review_orders.decide(home, review, label, why)
     say(f"{decided.review.message_id}: {decided.review.asset} is {label}.")
     if decided.request is not None:
-        _work(home)
+        run_unless_project_does(home)
 
 
 @app.command()
@@ -250,9 +251,3 @@ def _show(home: "Home", review: "Review", as_json: bool) -> None:
 
 def _rounded(confidence: float | None) -> str | None:
     return None if confidence is None else f"{confidence:.2f}"
-
-
-def _work(home: "Home") -> None:
-    from orchestration_project.cli.work import run_unless_project_does
-
-    run_unless_project_does(home)

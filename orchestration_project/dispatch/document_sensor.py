@@ -19,7 +19,7 @@ import dagster as dg
 
 from orchestration_project.core.errors import Refused
 from orchestration_project.core.settings import variable
-from orchestration_project.stores.documents import FoundFile, content_digest, digest_of, in_motion, look
+from orchestration_project.stores.document_files import FoundFile, content_digest, digest_of, in_motion, look
 from orchestration_project.stores.halts import open_halts
 from orchestration_project.stores.home import Home, current_home
 from orchestration_project.stores.ledger import now

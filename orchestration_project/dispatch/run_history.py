@@ -13,6 +13,7 @@ import dagster as dg
 import sqlalchemy as sa
 
 from orchestration_project.governance import audit
+from orchestration_project.governance.promotion import PERSON_TAG
 from orchestration_project.stores.home import Home, current_home
 from orchestration_project.stores.schema import AUDIT
 
@@ -37,7 +38,6 @@ _LAUNCHED_BY = {
 """Tag of a run → what launched it."""
 
 _KEPT_TAGS = ("orchestrate/", "dagster/partition", "dagster/parent_run_id")
-_PERSON_TAG = "orchestrate/person"
 
 
 def run_history_sensor(name: str, *, seconds_between: int = SECONDS_BETWEEN, **arguments: Any) -> dg.SensorDefinition:
@@ -90,7 +90,7 @@ def _detail(instance: dg.DagsterInstance, run_id: str, at: datetime) -> dict[str
 
 def _launched_by(run: dg.DagsterRun) -> str:
     """The person that the run's order names, else what launched it, else the user whose project this is."""
-    if person := run.tags.get(_PERSON_TAG):
+    if person := run.tags.get(PERSON_TAG):
         return person
     found = next((f"{kind} {run.tags[tag]}" for tag, kind in _LAUNCHED_BY.items() if tag in run.tags), None)
     return found or audit.system_user()

@@ -120,9 +120,15 @@ def head(connection: sa.Connection) -> Head | None:
 
 def start(connection: sa.Connection) -> Head:
     """The entry that the ledger's first one follows: the last that was pruned."""
-    query = sa.select(AUDIT.c.detail).where(AUDIT.c.action == PRUNED).order_by(AUDIT.c.sequence.desc()).limit(1)
-    detail = connection.execute(query).scalar()
-    return BEGINNING if detail is None else _pruned_through(detail)
+    last = last_prune(connection)
+    return BEGINNING if last is None else _pruned_through(last.detail)
+
+
+def last_prune(connection: sa.Connection) -> Entry | None:
+    """The entry that says what was pruned so far; None when nothing was."""
+    query = sa.select(AUDIT).where(AUDIT.c.action == PRUNED).order_by(AUDIT.c.sequence.desc()).limit(1)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else Entry._make(row)
 
 
 class Chain:

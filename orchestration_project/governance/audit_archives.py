@@ -46,14 +46,13 @@ class Archive:
 
 def archives(connection: sa.Connection) -> list[Archive]:
     """What was pruned so far, oldest first; Refused where the entry that says it cannot be read."""
-    query = sa.select(AUDIT.c.sequence, AUDIT.c.detail).where(AUDIT.c.action == PRUNED)
-    row = connection.execute(query.order_by(AUDIT.c.sequence.desc()).limit(1)).one_or_none()
-    if row is None:
+    last = audit.last_prune(connection)
+    if last is None:
         return []
     try:
-        return [Archive(**one) for one in json.loads(row.detail)["archives"]]
+        return [Archive(**one) for one in json.loads(last.detail)["archives"]]
     except (ValueError, LookupError, TypeError) as error:
-        raise Refused(f"Entry {row.sequence} says what was pruned and cannot be read. Take a backup.") from error
+        raise Refused(f"Entry {last.sequence} says what was pruned and cannot be read. Take a backup.") from error
 
 
 def prune(home: Home, *, dry_run: bool = False) -> Archive | None:

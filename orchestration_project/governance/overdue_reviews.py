@@ -69,7 +69,7 @@ def _expire(connection: sa.Connection, asset: str, batch: str, late: Sequence[Re
     lines += ["- What follows: the appeals wait for a lead"] if appeals else []
     notice = Notice(
         f"overdue/{asset}/{batch}/{late[0].review_id}/{late[0].respond_by.isoformat()}",
-        f"Nobody decided {len(late)} reviews of {asset} in time",
+        f"Reviews of {asset} that nobody decided in time: {len(late)}",
         "\n".join([*lines, "- Look: orchestrate review list --state overdue"]),
         {"asset": asset, "batch": batch, **detail},
     )

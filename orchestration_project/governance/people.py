@@ -7,26 +7,25 @@
 This is trust, not authentication: whoever may become a user of this machine may act as its persons.
 """
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from orchestration_project.core.errors import FileRefused, NotEntitled, did_you_mean
 from orchestration_project.core.settings import Settings, variable
 from orchestration_project.governance.audit import system_user
+from orchestration_project.stores.toml_files import read_toml
 
-Role = Literal["reviewer", "lead", "operator", "trainer", "approver", "auditor", "privacy"]
+Role = Literal["reviewer", "lead", "operator", "trainer", "approver", "auditor"]
 
 ROLES: Mapping[Role, str] = {
     "reviewer": "decides reviews of the assets that are among the person's skills",
     "lead": "decides reviews that were escalated, and assigns them",
-    "operator": "mends: quarantine, halts, batches, contracts, deliveries; and switches performers, versions and assets",
+    "operator": "mends: quarantine, halts, batches, contracts, deliveries",
     "trainer": "trains models and imports labels",
-    "approver": "puts versions of models in use, which somebody else trained",
+    "approver": "puts versions of models in use",
     "auditor": "prunes the audit log",
-    "privacy": "has messages forgotten",
 }
 """Every role, and what it entitles to."""
 
@@ -101,12 +100,7 @@ def require(settings: Settings, role: Role, *, skill: str | None = None) -> Pers
 
 def read_people(file: Path) -> People:
     """The persons that a file lists. FileRefused for one that cannot be used, with what to write."""
-    try:
-        found = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise FileRefused(f"There is no list of people {file}. {_TO_WRITE}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise FileRefused(f"{file.name} is not TOML ({error}). {_TO_WRITE}") from error
+    found = read_toml(file, "list of people", _TO_WRITE)
     _refuse_unknown(file, "a table", found, ("people", "anyone"))
     listed = found.get("people", {})
     if not isinstance(listed, Mapping):
@@ -127,7 +121,7 @@ def _person(file: Path, table: str, name: str, values: Any) -> Person:
     if name and not users:
         raise FileRefused(f"{file.name} gives {table} no users. {_TO_WRITE}")
     for role in roles:
-        if role not in get_args(Role):
+        if role not in ROLES:
             raise FileRefused(f"{file.name} gives {table} the role '{role}'.{did_you_mean(role, ROLES)}")
     return Person(name, users, roles, skills)
 

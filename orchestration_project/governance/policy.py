@@ -1,11 +1,12 @@
 """How far models are left alone: the policy of `policy.toml`, a dataclass for each of its tables."""
 
-import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from orchestration_project.core.errors import FileRefused, did_you_mean
+from orchestration_project.core.settings import variable
+from orchestration_project.stores.toml_files import read_toml
 
 
 def _number(default: float, *, least: float = 0, most: float = float("inf")) -> Any:
@@ -35,14 +36,7 @@ class Policy:
 
 def read_policy(file: Path) -> Policy:
     """The policy that a file states. FileRefused for a table, key or value that there cannot be."""
-    try:
-        found = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise FileRefused(
-            f"There is no policy {file}. Put it back, or name another with ORCHESTRATE_POLICY."
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise FileRefused(f"{file.name} is not TOML ({error}).") from error
+    found = read_toml(file, "policy", f"Put it back, or name another with {variable('policy')}.")
     tables = {entry.name: entry.type for entry in fields(Policy)}
     for name in found:
         if name not in tables:

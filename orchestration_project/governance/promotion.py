@@ -23,6 +23,9 @@ from orchestration_project.stores.model_versions import ModelVersion
 
 _TAG = "orchestrate/"
 
+PERSON_TAG = f"{_TAG}person"
+"""Run tag that names who ordered the run."""
+
 Action = Literal["train", "promote", "rollback"]
 
 

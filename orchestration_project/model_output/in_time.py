@@ -5,19 +5,16 @@ behind may still write what it writes itself, such as a trained model's file, an
 published.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestration_project.core.errors import AssetTimeout, PerformerTimeout
 from orchestration_project.core.settings import variable
 from orchestration_project.performers.time_limit import within
 
-if TYPE_CHECKING:
-    from orchestration_project.model_output.step import Function
 
-
-def in_time(asset: str, function: "Function", arguments: Mapping[str, Any], seconds: float) -> Any:
+def in_time(asset: str, function: Callable[..., Any], arguments: Mapping[str, Any], seconds: float) -> Any:
     """What the function gives or raises; AssetTimeout when it takes longer."""
     ended = Event()
 

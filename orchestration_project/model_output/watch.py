@@ -25,13 +25,7 @@ import dagster as dg
 import sqlalchemy as sa
 
 from orchestration_project.core.errors import NoChampion, TableRefused, did_you_mean
-from orchestration_project.core.outliers import (
-    Judged,
-    Measured,
-    judge_level,
-    judge_mix,
-    judge_share,
-)
+from orchestration_project.core.outliers import Judged, Measured, judge_level, judge_mix, judge_share
 from orchestration_project.model_output.measures import LEVEL, MEASURES, MIX, SHARE, UNITS, Seen, shown_level
 from orchestration_project.performers.model import loaded
 from orchestration_project.stores import measurements

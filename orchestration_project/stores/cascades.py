@@ -1,4 +1,4 @@
-"""What each model output can answer, as it was when it last published: whoever decides or switches reads it here, for the
+"""What each model output can answer, as it was when it last published: whoever decides reads it here, for the
 command line knows no workflow.
 """
 

@@ -1,7 +1,6 @@
 """The model families, as `assets/models/families.toml` lists them: what each is called and what it learns from."""
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from orchestration_project.core.errors import FileRefused, UnknownName, did_you_mean
 from orchestration_project.core.settings import PROJECT
+from orchestration_project.stores.toml_files import read_toml
 
 FAMILIES = PROJECT / "assets" / "models" / "families.toml"
 KEYS = ("labels", "column")
@@ -37,12 +37,7 @@ class Family:
 
 def families(file: Path = FAMILIES) -> list[Family]:
     """Every family, in the order of the list. FileRefused for a list that cannot be used."""
-    try:
-        found = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise FileRefused(f"There is no list of models {file}. {_TO_WRITE}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise FileRefused(f"{file.name} is not TOML ({error}). {_TO_WRITE}") from error
+    found = read_toml(file, "list of models", _TO_WRITE)
     if not found:
         raise FileRefused(f"{file.name} lists no model. {_TO_WRITE}")
     return [_family(file, name, values) for name, values in found.items()]

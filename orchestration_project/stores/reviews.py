@@ -15,14 +15,13 @@ from orchestration_project.stores.schema import QUARANTINE, REVIEWS, VERDICTS
 
 State = Literal["open", "decided", "overdue", "closed"]
 
-Cause = Literal["unsure", "disagreement", "unknown_kind", "failure", "switched", "check", "appeal"]
+Cause = Literal["unsure", "disagreement", "unknown_kind", "failure", "check", "appeal"]
 
 CAUSES: Mapping[Cause, str] = {
     "unsure": "nobody was sure",
     "disagreement": "performers disagree",
     "unknown_kind": "a message of an unknown kind",
     "failure": "a performer failed",
-    "switched": "the asset was switched to people",
     "check": "drawn at random, to check on accepted answers",
     "appeal": "somebody appealed",
 }

@@ -276,18 +276,6 @@ BREAKERS = sa.Table(
     sa.Column("probe_at", _MOMENT),  # from then on one caller may probe; of a half-open one: another, if it died
 )
 
-SWITCHES = sa.Table(
-    "switches",
-    METADATA,
-    sa.Column("kind", sa.String, primary_key=True),  # performer, version, asset
-    sa.Column("name", sa.String, primary_key=True),  # of a version: FAMILY/VERSION
-    sa.Column("state", sa.String, nullable=False),  # on, shadow, off; superseded; people, safe_state
-    sa.Column("successor", sa.String),  # version that answers in the place of a superseded one
-    sa.Column("person", sa.String, nullable=False),  # who switched it; policy: nobody did
-    sa.Column("reason", sa.String, nullable=False),
-    sa.Column("switched_at", _MOMENT, nullable=False),
-)
-
 CASCADES = sa.Table(
     "cascades",
     METADATA,
@@ -308,9 +296,7 @@ REVIEWS = sa.Table(
     sa.Column("partition", sa.String, nullable=False),
     sa.Column("message_id", sa.String, nullable=False, index=True),
     sa.Column("content_digest", sa.String, nullable=False),  # of what the performers were shown, keyed
-    sa.Column(
-        "cause", sa.String, nullable=False
-    ),  # unsure, disagreement, unknown_kind, failure, switched, check, appeal
+    sa.Column("cause", sa.String, nullable=False),  # unsure, disagreement, unknown_kind, failure, check, appeal
     sa.Column("state", sa.String, nullable=False),  # open, decided, overdue, closed
     sa.Column(
         "proposal", sa.JSON, nullable=False

@@ -37,14 +37,6 @@ def record(connection: sa.Connection, review: Review, *, label: str, person: str
     return connection.execute(sa.insert(VERDICTS).values(**row).returning(_C.verdict_id)).scalar_one()
 
 
-def withdraw(connection: sa.Connection, review: Review) -> list[Verdict]:
-    """Let the current verdict on a review's row stand no longer; returns it."""
-    found = select(connection, *_on_row_of(review))
-    ids = [verdict.verdict_id for verdict in found]
-    connection.execute(sa.update(VERDICTS).where(_C.verdict_id.in_(ids)).values(is_current=False))
-    return found
-
-
 def current_of_row(connection: sa.Connection, review: Review) -> Verdict | None:
     """The verdict that stands on a review's row; None when there is none."""
     return next(iter(select(connection, *_on_row_of(review))), None)

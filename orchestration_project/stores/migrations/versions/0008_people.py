@@ -1,6 +1,4 @@
-"""What people decide and switch: reviews, verdicts, switches, the cascades they are about, and tags of the runs that
-they ask for.
-"""
+"""What people decide: reviews and verdicts, the cascades they are about, and tags of the runs that they ask for."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,17 +10,6 @@ down_revision = "0007"
 def upgrade() -> None:
     moment = sa.DateTime(timezone=True)
     op.add_column("run_requests", sa.Column("tags", sa.JSON(), nullable=True))
-    op.create_table(
-        "switches",
-        sa.Column("kind", sa.String(), nullable=False),
-        sa.Column("name", sa.String(), nullable=False),
-        sa.Column("state", sa.String(), nullable=False),
-        sa.Column("successor", sa.String(), nullable=True),
-        sa.Column("person", sa.String(), nullable=False),
-        sa.Column("reason", sa.String(), nullable=False),
-        sa.Column("switched_at", moment, nullable=False),
-        sa.PrimaryKeyConstraint("kind", "name"),
-    )
     op.create_table(
         "cascades",
         sa.Column("asset", sa.String(), nullable=False),
