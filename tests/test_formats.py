@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestration_project.core.errors import FileRefused
+from orchestration_project.stores import formats, opening, parquet_pages
 from orchestration_project.stores.formats import ERROR, LINE, MOST_COLUMNS, RAW, SUFFIXES, read_slices
 from orchestration_project.stores.text_rows import LONGEST_ROW
 
@@ -31,9 +32,9 @@ def rows_of(content: bytes | str, suffix: str, rows_per_slice: int = 100) -> lis
     return [row for table in slices_of(content, suffix, rows_per_slice) for row in table.to_pylist()]
 
 
-def parquet_of(table: pa.Table) -> bytes:
+def parquet_of(table: pa.Table, **options: Any) -> bytes:
     stream = io.BytesIO()
-    pq.write_table(table, stream)
+    pq.write_table(table, stream, **options)
     return stream.getvalue()
 
 
@@ -251,6 +252,162 @@ def test_parquet_keeps_its_types_and_numbers_its_rows() -> None:
     assert [first[LINE].to_pylist(), second[LINE].to_pylist()] == [[1, 2], [3]]
     assert first[ERROR].null_count == first[RAW].null_count == 2
     assert pa.concat_tables([first, second]).select(own.column_names).to_pylist() == own.to_pylist()
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([0, 2**62], pa.timestamp("us", "UTC")),
+        pa.array([None, -(2**62)], pa.timestamp("ms")),
+        pa.array([2**30], pa.int32()).cast(pa.date32()),
+        pa.array([None], pa.timestamp("us", "No/Where")),
+        pa.array([[0], [2**62]], pa.list_(pa.timestamp("us"))),
+        pa.array([[0], [2**62]], pa.list_(pa.timestamp("us"), 1)),
+        pa.array([{"at": 2**62}], pa.struct([("at", pa.timestamp("us"))])),
+        pa.array([[("a", 2**62)]], pa.map_(pa.string(), pa.timestamp("us"))),
+        pa.array([2**62], pa.timestamp("us")).dictionary_encode(),
+    ],
+)
+def test_date_that_is_none_is_refused_by_column_before_anybody_reads_it(column: pa.Array) -> None:
+    message = r"feedback\.parquet has in column 'when' what is no date or time \(.*\)\. Write it as text\."
+    with pytest.raises(FileRefused, match=message):
+        slices_of(parquet_of(pa.table({"when": column})), ".parquet")
+
+
+# How much Parquet unpacks to
+
+
+def texts_by_dictionary(text: str, rows: int) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array([text]))
+
+
+BOMBS: dict[str, tuple[pa.Array, dict[str, Any]]] = {
+    "text that stands in a million rows": (texts_by_dictionary("long " * 20_000, 10**6), {"store_schema": False}),
+    "category that stands in a million rows": (texts_by_dictionary("long " * 20_000, 10**6), {}),
+    "text that begins as the one before": (
+        pa.array(["long " * 20_000] * 1000),
+        {"use_dictionary": False, "column_encoding": "DELTA_BYTE_ARRAY"},
+    ),
+    "page of zeros": (pa.array([bytes(2 * 10**7)] * 2), {"use_dictionary": False}),
+    "nothing in millions of rows": (pa.nulls(10**7, pa.bool_()), {}),
+    "list of nothing": (pa.ListArray.from_arrays([0, 4 * 10**7], pa.nulls(4 * 10**7, pa.bool_())), {}),
+    "lists of one text": (
+        pa.ListArray.from_arrays([0, 5 * 10**3, 10**4], texts_by_dictionary("long " * 20_000, 10**4)),
+        {"store_schema": False},
+    ),
+    "absent lists of a fixed length": (pa.nulls(100, pa.list_(pa.float64(), 10**5)), {}),
+    "absent bytes of a fixed length": (pa.nulls(100, pa.binary(10**6)), {}),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_parquet_that_unpacks_without_end_is_refused_before_memory_is_full(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(opening, "FREE_BYTES", 2**20)
+    monkeypatch.setattr(parquet_pages, "LARGEST_GROUP", 2**24)
+    monkeypatch.setattr(formats, "LARGEST_SLICE", 2**20)
+    column, options = BOMBS[name]
+    bomb = parquet_of(pa.table({"a": column}), compression="zstd", dictionary_pagesize_limit=2**20, **options)
+    memory = pa.default_memory_pool()
+    before, allocated = memory.max_memory(), memory.bytes_allocated()
+    with pytest.raises(
+        FileRefused,
+        match=rf"feedback\.parquet (has {len(bomb):,} bytes and unpacks to more than [\d,]+, over 250 times as many\. Send"
+        rf"|may unpack to [\d,]+ bytes at once in row group 1; {2**24:,} is the most\. Write)",
+    ):
+        slices_of(bomb, ".parquet", 50_000)
+    assert memory.max_memory() <= max(before, allocated + 2**25)
+
+
+def zigzag(number: int, length: int) -> bytes:
+    """An integer as Thrift writes it, in so many bytes."""
+    parts = [(number * 2 >> 7 * place) & 0x7F for place in range(length)]
+    return bytes([part | 0x80 for part in parts[:-1]] + parts[-1:])
+
+
+def test_parquet_that_denies_what_it_unpacks_to_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "FREE_BYTES", 2**20)
+    whole = parquet_of(pa.table({"a": [bytes(10**6)] * 10}), compression="zstd", use_dictionary=False)
+    group = pq.ParquetFile(io.BytesIO(whole)).metadata.row_group(0)
+    lying = whole
+    for size in {group.total_byte_size, group.column(0).total_uncompressed_size}:
+        lying = lying.replace(zigzag(size, 4), zigzag(100, 4))
+    assert pq.ParquetFile(io.BytesIO(lying)).metadata.row_group(0).total_byte_size == 100
+    with pytest.raises(FileRefused, match=r"unpacks to more than [\d,]+, over 250 times as many"):
+        slices_of(lying, ".parquet")
+
+
+def test_parquet_of_which_too_much_tells_where_its_rows_are_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet_pages, "_MOST_HEADER_BYTES", 1000)
+    content = parquet_of(pa.table({"a": range(15)}), row_group_size=1)
+    with pytest.raises(FileRefused, match=r"has a footer of 1,\d+ bytes; 1,000 is the most\. Write it with fewer row"):
+        slices_of(content, ".parquet")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"compression": codec} for codec in ("none", "snappy", "gzip", "brotli", "zstd", "lz4")),
+        *({"use_dictionary": False, "data_page_version": version} for version in ("1.0", "2.0")),
+        *(
+            {"use_dictionary": False, "column_encoding": {"text": coding}, "data_page_version": version}
+            for coding in ("DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY")
+            for version in ("1.0", "2.0")
+        ),
+        {"row_group_size": 130},
+    ],
+)
+def test_parquet_that_is_packed_well_is_read(monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]) -> None:
+    monkeypatch.setattr(opening, "FREE_BYTES", 0)
+    numbers = range(4000)
+    own = pa.table(
+        {
+            "text": [f"Message {number % 500} of a shop that answers the same. " * 3 for number in numbers],
+            "tags": [["delivery", "box"][: number % 3] for number in numbers],
+            "shop": pa.array(["north", "south"] * 2000).dictionary_encode(),
+            "place": pa.array([[number / 7, 0.5] for number in numbers], pa.list_(pa.float64(), 2)),
+            "number": numbers,
+            "took": pa.array(numbers, pa.duration("us")),
+            "at": pa.array(numbers, pa.timestamp("ms", "Europe/Berlin")),
+        }
+    )
+    slices = slices_of(parquet_of(own, **options), ".parquet", 600)
+    assert [table.num_rows for table in slices] == [600] * 6 + [400]
+    read = pa.concat_tables(slices)
+    assert read[LINE].to_pylist() == list(range(1, 4001))
+    assert read.select(own.column_names).to_pylist() == own.to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("column", "options"),
+    [
+        (pa.array(["x" * 1000] * 120), {"use_dictionary": False}),
+        (pa.array(["x" * 1000] * 120), {}),
+        (pa.array(["x" * 1000] * 120).dictionary_encode(), {}),
+        (pa.array(["x" * 1000] * 120), {"use_dictionary": False, "column_encoding": "DELTA_BYTE_ARRAY"}),
+        (pa.array([["x" * 500, "x" * 500]] * 120), {}),
+        (pa.array([[0.5] * 125] * 120), {}),
+        (pa.array([[0.5] * 125] * 120, pa.list_(pa.float64(), 125)), {}),
+        (pa.array(["x" * 1000] * 120), {"row_group_size": 1}),
+    ],
+)
+def test_slice_of_wide_parquet_rows_ends_early(
+    monkeypatch: pytest.MonkeyPatch, column: pa.Array, options: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(formats, "LARGEST_SLICE", 10_000)
+    slices = slices_of(parquet_of(pa.table({"a": column}), **options), ".parquet", 1000)
+    assert all(table.num_rows <= 20 for table in slices)
+    assert len(slices) <= 40
+    assert pa.concat_tables(slices)["a"].to_pylist() == column.to_pylist()
+
+
+def test_value_of_parquet_that_is_larger_than_a_slice_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "LARGEST_SLICE", 10_000)
+    texts = ["a", "b" * 100_000, "c"]
+    slices = slices_of(parquet_of(pa.table({"a": texts})), ".parquet", 1000)
+    assert len(slices) > 1
+    assert pa.concat_tables(slices)["a"].to_pylist() == texts
 
 
 PARQUET = parquet_of(pa.table({"a": ["text that compresses " * 20] * 100}))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from orchestration_project.core.errors import FileRefused
@@ -17,7 +18,8 @@ from orchestration_project.stores.file_kinds import PARQUET, FileKind, kind_of
 from orchestration_project.stores.json_rows import Values, as_json, read_object
 from orchestration_project.stores.mail import COLUMNS as MAIL_COLUMNS
 from orchestration_project.stores.mail import LARGEST_MAIL, read_mail
-from orchestration_project.stores.opening import open_bytes, open_text
+from orchestration_project.stores.opening import Allowance, open_bytes, open_text
+from orchestration_project.stores.parquet_pages import RowGroups
 from orchestration_project.stores.text_rows import LONGEST_ROW, Lines, Records, Row, Unreadable, WholeText, read_rows
 
 LINE = "_line"
@@ -29,6 +31,7 @@ SUFFIXES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"})
 LARGEST_SLICE = 64 * 2**20  # characters of a slice's rows, each cell counted as 8 more
 MOST_COLUMNS = 10_000  # of one file
 
+_UNPACKED = "Send its rows as CSV if they are meant to be so."
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
 
@@ -47,8 +50,9 @@ def read_slices(path: Path, rows_per_slice: int) -> Iterator[pa.Table]:
     without values it is string. Elsewhere strings stay, and the rest is written as JSON; so are integers beyond int64,
     or 2**53 among floats. How a line ends, and which encoding is read: see `opening`.
 
-    Memory follows the slice: in Parquet its number of rows, else also their length: it may end early (`LARGEST_SLICE`),
-    and a row of `LONGEST_ROW` characters is an error, of which `_raw` holds the beginning. A mail is read whole.
+    Memory follows the slice, its number of rows and their length: it may end early (`LARGEST_SLICE`). A row of text of
+    `LONGEST_ROW` characters is an error, of which `_raw` holds the beginning. A mail is read whole, and of Parquet the
+    pages of a row group that hold the slice and its lists (`parquet_pages.LARGEST_GROUP`).
 
     Iterating raises `FileRefused` for a file that is missing, of another kind, binary, no mail, no JSON or not Parquet,
     and for column names that are empty (JSON may), repeated, reserved or more than `MOST_COLUMNS`; for damage in
@@ -175,18 +179,91 @@ def _column(values: list[Any]) -> pa.Array:
 
 def _parquet_slices(path: Path, rows_per_slice: int) -> Iterator[pa.Table]:
     try:
-        with pq.ParquetFile(path, pre_buffer=False, buffer_size=2**20, page_checksum_verification=True) as file:
-            names = file.schema_arrow.names
-            _refuse_unusable_names(path, names)
-            line = 1
-            for batch in file.iter_batches(batch_size=rows_per_slice):
-                batch.validate(full=True)  # a text that is not UTF-8 would fail whoever reads the row
-                lines = pa.array(range(line, line + len(batch)), pa.int64())
-                empty = pa.nulls(len(batch), pa.string())
-                yield pa.table([lines, empty, empty, *batch.columns], names=[LINE, ERROR, RAW, *names])
-                line += len(batch)
+        line = 1
+        for batches in _gathered(_parquet_batches(path, rows_per_slice), rows_per_slice):
+            own = pa.Table.from_batches(batches)
+            lines = pa.array(range(line, line + len(own)), pa.int64())
+            empty = pa.nulls(len(own), pa.string())
+            yield pa.table([lines, empty, empty, *own.columns], names=[LINE, ERROR, RAW, *own.column_names])
+            line += len(own)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last of a column's name
         raise FileRefused(f"{path.name} is not whole Parquet ({error!r:.300}). Write it anew.") from error
+
+
+def _parquet_batches(path: Path, rows_per_slice: int) -> Iterator[tuple[pa.RecordBatch, int]]:
+    """All rows, and how much each batch of them counts for `LARGEST_SLICE`, which it hardly exceeds."""
+    allowance = Allowance(path, _UNPACKED)
+    with path.open("rb") as stream:
+        groups = RowGroups(path, stream, _UNPACKED)
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=2**20, page_checksum_verification=True) as file:
+            _refuse_unusable_names(path, file.schema_arrow.names)
+            for number in range(file.num_row_groups):
+                most = min(rows_per_slice, groups.rows_within(LARGEST_SLICE, file, number))
+                for batch in file.iter_batches(batch_size=most, row_groups=[number]):
+                    batch.validate(full=True)  # a text that is not UTF-8 would fail whoever reads the row
+                    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                        _refuse_unknown_moments(path, name, column)
+                    size = 8 * len(batch) + sum(map(_bytes_of, batch.columns))
+                    allowance.use(size)
+                    yield batch, max(size, batch.nbytes)
+
+
+def _refuse_unknown_moments(path: Path, name: str, column: pa.Array) -> None:
+    """FileRefused for a date or time that is none, as the year 60,000 or a zone that nobody knows."""
+    kind = column.type
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind) or pa.types.is_time(kind):
+        extremes = pc.call_function("min_max", [column])
+        try:
+            for moment in (pa.scalar(0, kind), *extremes.values()):
+                moment.as_py()
+        except (ValueError, OverflowError, LookupError) as error:
+            raise FileRefused(
+                f"{path.name} has in column {name!r:.80} what is no date or time ({error!r:.100}). Write it as text."
+            ) from error
+    for part in _parts_of(column):
+        _refuse_unknown_moments(path, name, part)
+
+
+def _parts_of(column: pa.Array) -> list[pa.Array]:
+    """The columns within a column of lists, objects or the like."""
+    if isinstance(column, pa.ExtensionArray):
+        return [column.storage]
+    if isinstance(column, pa.DictionaryArray):
+        return [column.dictionary]
+    if isinstance(column, pa.MapArray):
+        return [column.keys, column.items]
+    if isinstance(column, pa.StructArray):
+        return column.flatten()
+    return [column.flatten()] if pa.types.is_nested(column.type) else []
+
+
+def _bytes_of(column: pa.Array) -> int:
+    """Bytes of a column's values; a text of its dictionary counts in every row."""
+    if not isinstance(column, pa.DictionaryArray):
+        return column.nbytes
+    size = column.indices.nbytes
+    if column.type.value_type in (pa.string(), pa.large_string(), pa.binary(), pa.large_binary()):
+        lengths = pc.call_function("binary_length", [column.dictionary]).take(column.indices)
+        size += pc.call_function("sum", [lengths]).as_py() or 0
+    return size
+
+
+def _gathered(batches: Iterator[tuple[pa.RecordBatch, int]], rows_per_slice: int) -> Iterator[list[pa.RecordBatch]]:
+    """The batches of each slice, cut where one has its number of rows."""
+    taken: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch, batch_size in batches:
+        size += batch_size
+        while len(batch):
+            part = batch.slice(0, rows_per_slice - rows)
+            batch = batch.slice(len(part))
+            taken.append(part)
+            rows += len(part)
+            if rows == rows_per_slice or size >= LARGEST_SLICE:
+                yield taken
+                taken, rows, size = [], 0, 0
+    if taken:
+        yield taken
 
 
 def _refuse_unusable_names(path: Path, names: list[str]) -> None:

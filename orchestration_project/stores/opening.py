@@ -1,4 +1,7 @@
-"""Opens a file of messages: its bytes without the compression, its text in the encoding that it has. All streamed."""
+"""Opens a file of messages: its bytes without the compression, its text in the encoding that it has. All streamed.
+
+How much a file may unpack to stands here, for Parquet too.
+"""
 
 import codecs
 import gzip
@@ -67,6 +70,25 @@ def open_text(path: Path, kind: FileKind, *, newline: str | None = "") -> Genera
         yield text
 
 
+class Allowance:
+    """Counts what a file unpacks to. FileRefused beyond `MOST_RATIO`, with its advice."""
+
+    def __init__(self, path: Path, advice: str) -> None:
+        self._name = path.name
+        self._packed = path.stat().st_size
+        self._advice = advice
+        self._unpacked = 0
+
+    def use(self, size: int) -> None:
+        """Count so many bytes more."""
+        self._unpacked += size
+        if self._unpacked > max(FREE_BYTES, MOST_RATIO * self._packed):
+            raise FileRefused(
+                f"{self._name} has {self._packed:,} bytes and unpacks to more than {self._unpacked - 1:,}, over "
+                f"{MOST_RATIO} times as many. {self._advice}"
+            )
+
+
 class _Unpacked(io.RawIOBase):
     """What a compressed file holds; every way in which it is damaged is a FileRefused."""
 
@@ -77,8 +99,7 @@ class _Unpacked(io.RawIOBase):
             if compression == ".gz"
             else pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd")
         )
-        self._packed = path.stat().st_size
-        self._unpacked = 0
+        self._allowance = Allowance(path, "Send it unpacked if it is meant to be so.")
 
     def readable(self) -> bool:
         return True
@@ -92,12 +113,7 @@ class _Unpacked(io.RawIOBase):
             raise FileRefused(
                 f"{self._path.name} cannot be unpacked ({error!s:.200}): it is damaged or cut off. Send it whole."
             ) from error
-        self._unpacked += len(content)
-        if self._unpacked > max(FREE_BYTES, MOST_RATIO * self._packed):
-            raise FileRefused(
-                f"{self._path.name} has {self._packed:,} bytes and unpacks to more than {self._unpacked - 1:,}, over "
-                f"{MOST_RATIO} times as many. Send it unpacked if it is meant to be so."
-            )
+        self._allowance.use(len(content))
         buffer[: len(content)] = content
         return len(content)
 
