@@ -1,6 +1,9 @@
 """The command line: what it prints, what it refuses, and how it says so."""
 
+import errno
 import json
+import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -8,10 +11,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from orchestration_project.cli import main as command_line
 from orchestration_project.cli.main import app, verbs
 from orchestration_project.core.errors import OrchestrationError, Refused, UnknownName
 from orchestration_project.core.settings import Settings
-from orchestration_project.stores import batches, manifest
+from orchestration_project.stores import batches, ledger, manifest
 from orchestration_project.stores.home import Home, prepared_home
 from orchestration_project.stores.ledger import insert_new
 from orchestration_project.stores.schema import CLAIMS
@@ -63,6 +67,92 @@ def test_a_refusal_is_one_sentence_and_exits_with_1(home: Home) -> None:
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == "✗ No message has the id 'F9999'.\n"
+
+
+def ended(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[object, str]:
+    """Run the command line as its process does; returns the exit status and what stands on standard error."""
+    monkeypatch.setattr(sys, "argv", ["orchestrate", *arguments])
+    with pytest.raises(SystemExit) as found:
+        command_line.main()
+    return found.value.code, capsys.readouterr().err
+
+
+def test_a_damaged_ledger_is_one_sentence_and_exits_with_1(home: Home) -> None:
+    (home.root / "ledger.db").write_bytes(b"no database" * 1000)
+    command = [sys.executable, "-m", "orchestration_project.cli.main", "status"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        f"✗ The ledger {home.root / 'ledger.db'} is damaged, or no ledger: file is not a database. Put a copy of it "
+        "back, and try again.\n"
+    )
+
+
+def test_a_locked_ledger_is_one_sentence_and_what_was_sent_is_kept(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with home.ledger.read():
+        pass
+    monkeypatch.setattr(ledger, "BUSY_TIMEOUT_SECONDS", 0)
+    other = sqlite3.connect(home.root / "ledger.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    status, told = ended(monkeypatch, capsys, "send", "late again", "--no-wait")
+    other.close()
+    assert (status, told.count("\n")) == (1, 1)
+    assert f"The ledger {home.root / 'ledger.db'} is locked" in told
+    assert "do not send it again" in told
+    assert len(list(home.received.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "filename", "told"),
+    [
+        (errno.ENOSPC, "/data/x", "/data/x: No space left on device. Free space there, and try again."),
+        (errno.ENOSPC, None, "No space left on device. Free space where the home lies (see: orchestrate where)"),
+        (errno.EDQUOT, "/data/x", "/data/x: Disk quota exceeded. Free space there, and try again."),
+        (
+            errno.EROFS,
+            "/data/x",
+            "/data/x: Read-only file system. Name a place that this user may write, and try again.",
+        ),
+        (errno.EACCES, "/data/x", "/data/x: Permission denied. Let this user read and write it, and try again."),
+    ],
+)
+def test_a_disk_that_cannot_be_written_is_one_sentence_and_exits_with_1(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: int,
+    filename: str | None,
+    told: str,
+) -> None:
+    def fail() -> None:
+        raise OSError(number, os.strerror(number), filename)
+
+    monkeypatch.setattr(command_line, "app", fail)
+    status, shown = ended(monkeypatch, capsys)
+    assert (status, shown.count("\n")) == (1, 1)
+    assert shown.startswith(f"✗ {told}")
+
+
+def test_a_full_disk_under_the_result_is_one_sentence(home: Home) -> None:
+    command = [sys.executable, "-m", "orchestration_project.cli.main", "where"]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("✗ No space left on device. Free space where the home lies")
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(("number", "filename"), [(errno.EIO, "/data/x"), (errno.EACCES, None)])
+def test_an_error_of_the_system_that_no_sentence_explains_stays_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, number: int, filename: str | None
+) -> None:
+    def fail() -> None:
+        raise OSError(number, os.strerror(number), filename)
+
+    monkeypatch.setattr(command_line, "app", fail)
+    with pytest.raises(OSError, match=os.strerror(number)):
+        command_line.main()
 
 
 def test_a_setting_out_of_range_is_named_with_its_value(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestration_project.core import errors
-from orchestration_project.core.errors import Conflict, OrchestrationError, PerformerFailed, Refused, did_you_mean
+from orchestration_project.core.errors import (
+    Conflict,
+    LedgerUnavailable,
+    OrchestrationError,
+    PerformerFailed,
+    Refused,
+    did_you_mean,
+)
 
 
 def drawn() -> Iterator[tuple[str, str]]:
@@ -40,8 +47,8 @@ def test_every_error_says_what_it_means() -> None:
         assert getattr(errors, name).__doc__, f"{name} has no docstring of its own"
 
 
-def test_a_conflict_and_a_failed_performer_are_no_refusals() -> None:
-    for found in (Conflict, PerformerFailed):
+def test_what_may_pass_is_no_refusal() -> None:
+    for found in (Conflict, LedgerUnavailable, PerformerFailed):
         assert issubclass(found, OrchestrationError)
         assert not issubclass(found, Refused)
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from live_project import wait_until
 from note_workflow import in_the_way, promote, run, run_next, send
 
-from orchestration_project.stores import batches
+from orchestration_project.stores import batches, ledger
 from orchestration_project.stores.home import Home, current_home
 from orchestration_project.stores.schema import RUN_REQUESTS
 
@@ -42,18 +42,16 @@ def test_running_request_keeps_its_heart_beating(home: Home, instance: dg.Dagste
 
 
 def test_heart_goes_on_beating_after_a_beat_that_failed(
-    home: Home, instance: dg.DagsterInstance, promoted: None
+    home: Home, instance: dg.DagsterInstance, promoted: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def lose_the_table_for_a_beat() -> None:
-        with home.ledger.write() as connection:
-            connection.execute(sa.text("ALTER TABLE run_requests RENAME TO elsewhere"))
-        wait_until(lambda: failed, "a beat that fails")
-        with home.ledger.write() as connection:
-            connection.execute(sa.text("ALTER TABLE elsewhere RENAME TO run_requests"))
+    def lock_the_ledger_for_a_beat() -> None:
+        with home.ledger.write():
+            wait_until(lambda: failed, "a beat that fails")
         first = heartbeat(home)
         wait_until(lambda: heartbeat(home) > first, "a heartbeat")
 
     failed: list[object] = []
+    monkeypatch.setattr(ledger, "BUSY_TIMEOUT_SECONDS", 0.05)
     home_of_the_run = current_home().ledger_url
     sa.event.listen(
         sa.Engine,
@@ -61,7 +59,7 @@ def test_heart_goes_on_beating_after_a_beat_that_failed(
         listener := lambda context: failed.append(context) if str(context.engine.url) == home_of_the_run else None,
     )
     try:
-        in_the_way.append(lose_the_table_for_a_beat)
+        in_the_way.append(lock_the_ledger_for_a_beat)
         send(home, "angry")
         result = run_next(home, instance)
     finally:

@@ -1,17 +1,20 @@
 """The inbox: complete files are taken in, what cannot be read leaves it with its reason, and nothing else is touched."""
 
 import os
+import sqlite3
 import sys
 import time
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from received_files import files_in, registered
 
-from orchestration_project.core.errors import FileRefused, Refused
-from orchestration_project.stores import arrivals
+from orchestration_project.core.errors import FileRefused, LedgerUnavailable, Refused
+from orchestration_project.stores import arrivals, ledger
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.inbox import MOST_SKEW_SECONDS, complete_files, is_held_open, is_settled
 
@@ -249,3 +252,68 @@ def test_file_that_cannot_be_staged_or_archived_is_registered_once_afterwards(ho
     arrivals.register_received(home)
     assert sorted(file for file, _, _ in registered(home)) == ["a.csv", "b.csv"]
     assert (files_in(home.received), len(files_in(home.archive))) == ([], 2)
+
+
+# A ledger that is locked
+
+
+@contextmanager
+def locking_at(home: Home, monkeypatch: pytest.MonkeyPatch, *names: str) -> Generator[list[str]]:
+    """Another process writes into the ledger from the moment at which one of these files is read, until another's turn
+    comes. Gives the names of the files that were read.
+    """
+    monkeypatch.setattr(ledger, "BUSY_TIMEOUT_SECONDS", 0)
+    other = sqlite3.connect(home.root / "ledger.db", isolation_level=None)
+    digest, read = arrivals.file_digest, list[str]()
+
+    def lock_and_digest(received: Path) -> str:
+        read.append(received.name.partition("-")[2])
+        if other.in_transaction:
+            other.execute("ROLLBACK")
+        if read[-1] in names:
+            other.execute("BEGIN IMMEDIATE")
+        return digest(received)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(arrivals, "file_digest", lock_and_digest)
+        yield read
+    other.close()
+
+
+def test_file_that_meets_a_locked_ledger_is_kept_and_the_others_go_on(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.csv", "b.csv", "c.csv"):
+        drop(home, name)
+    with (
+        locking_at(home, monkeypatch, "b.csv"),
+        pytest.raises(
+            Refused, match=r"^b\.csv is not registered yet: The ledger .* is locked: .* do not send it again\.$"
+        ),
+    ):
+        arrivals.take_in_inbox(home)
+    assert [file for file, _, _ in registered(home)] == ["a.csv", "c.csv"]
+    assert [name.partition("-")[2] for name in files_in(home.received)] == ["b.csv"]
+    assert (files_in(home.inbox), len(files_in(home.archive))) == ([], 2)
+    arrivals.register_received(home)
+    assert [file for file, _, _ in registered(home)] == ["a.csv", "c.csv", "b.csv"]
+    assert (files_in(home.received), len(files_in(home.archive))) == ([], 3)
+
+
+def test_look_ends_where_the_ledger_stays_locked_and_the_next_one_goes_on(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file would wait as long as a lock is waited for, and nothing else be done meanwhile."""
+    names = ["a.csv", "b.csv", "c.csv", "d.csv"]
+    for name in names:
+        drop(home, name)
+    with locking_at(home, monkeypatch, *names) as read, pytest.raises(LedgerUnavailable, match="is locked") as told:
+        arrivals.take_in_inbox(home)
+    assert (read, str(told.value).count("\n")) == (["a.csv", "b.csv"], 1)
+    assert files_in(home.inbox) == ["c.csv", "d.csv"]
+    with locking_at(home, monkeypatch, *names) as read, pytest.raises(LedgerUnavailable, match="is locked"):
+        arrivals.register_received(home)
+    assert len(read) == 2
+    arrivals.register_received(home)
+    arrivals.take_in_inbox(home)
+    assert sorted(file for file, _, _ in registered(home)) == names

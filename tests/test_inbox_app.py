@@ -197,6 +197,28 @@ def test_locked_ledger_puts_messages_off_and_keeps_nothing(
     assert_nothing_is_kept(home)
 
 
+@pytest.mark.parametrize("trouble", ["damaged", "no file", "out of reach"])
+def test_ledger_that_cannot_be_used_puts_messages_off_and_only_the_log_says_where_it_is(
+    home: Home, caplog: pytest.LogCaptureFixture, trouble: str
+) -> None:
+    url = "postgresql+psycopg://anna:secret@127.0.0.1:1/ledger" if trouble == "out of reach" else ""
+    lost = Home(Settings(home=home.root, ledger_url=url))
+    if trouble != "out of reach":
+        (home.root / "ledger.db").unlink()
+    if trouble == "damaged":
+        (home.root / "ledger.db").write_bytes(b"no database" * 1000)
+    elif trouble == "no file":
+        (home.root / "ledger.db").mkdir()
+    with TestClient(inbox_app(lost)) as client:
+        for answer in (post(client, {"text": "late"}), client.get("/health")):
+            assert_problem(answer, 503, "ledger cannot be")
+            assert int(answer.headers["retry-after"]) > 0
+            assert not any(told in answer.text for told in (str(home.root), "anna", "secret", "127.0.0.1"))
+    where = "anna:***@127.0.0.1" if trouble == "out of reach" else str(home.root)
+    assert [where in told and "secret" not in told for told in caplog.messages if "The ledger" in told] == [True, True]
+    assert [*home.staged.iterdir(), *home.received.iterdir(), *home.archive.iterdir()] == []
+
+
 def test_disk_that_cannot_be_written_puts_messages_off(home: Home, client: TestClient) -> None:
     home.received.rmdir()
     home.received.touch()

@@ -1,13 +1,13 @@
 """Taking posted messages in: once for each key, all of a body or none, each under the id that the sender is told."""
 
 import json
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import OperationalError
 
 from assets.feedback.feedback import ALIASES, parse_times
 from orchestration_project.core.settings import Settings
@@ -140,7 +140,9 @@ def lose_answers(home: Home, monkeypatch: pytest.MonkeyPatch, number: int) -> No
     def commit_unheard(connection: Any) -> None:
         commit(connection)
         if connection.total_changes and next(lost, None) is not None:
-            raise OperationalError("COMMIT", None, ConnectionError("lost"))
+            error = sqlite3.OperationalError("lost")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+            raise error
 
     monkeypatch.setattr(dialect, "do_commit", commit_unheard)
 

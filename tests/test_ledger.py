@@ -2,8 +2,12 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -11,11 +15,13 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, OperationalError
 
-from orchestration_project.core.errors import Refused, SettingRefused
+from orchestration_project.core.errors import LedgerUnavailable, Refused, SettingRefused
 from orchestration_project.governance import audit
 from orchestration_project.stores import ledger as ledger_module
-from orchestration_project.stores.ledger import Ledger, insert_new, latest_revision, now
+from orchestration_project.stores.ledger import WRITER_LOCK, Ledger, insert_new, latest_revision, now
 from orchestration_project.stores.schema import AUDIT, BATCHES, CLAIMS, METADATA
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -123,8 +129,9 @@ def test_what_a_killed_process_wrote_is_not_kept_and_blocks_nobody(ledger: Ledge
 
 def test_reading_cannot_write(ledger: Ledger) -> None:
     claim(ledger, "m1")
-    with pytest.raises(sa.exc.DBAPIError), ledger.read() as connection:
+    with pytest.raises(DBAPIError) as refusal, ledger.read() as connection:
         insert_new(connection, CLAIMS, [{"message_id": "m2", "batch": "b"}])
+    assert not isinstance(refusal.value, LedgerUnavailable), "the fault is ours, not the database's"
     assert claim(ledger, "m2") == 1, "the connection of the reader cannot write afterwards"
 
 
@@ -217,3 +224,178 @@ def test_sqlite_file_is_made_with_its_folders(tmp_path: Path) -> None:
     claim(ledger, "m1")
     ledger.close()
     assert (tmp_path / "a b" / "ü" / "100%" / "#1" / "ledger.db").is_file()
+
+
+# A ledger that cannot be used
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits long for a lock."""
+    monkeypatch.setattr(ledger_module, "BUSY_TIMEOUT_SECONDS", 0.05)
+
+
+@contextmanager
+def locked(url: str) -> Generator[None]:
+    """Another connection writes meanwhile, and does not end."""
+    if url.startswith("sqlite"):
+        other = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.close()
+    else:
+        engine = sa.create_engine(url)
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
+            yield
+        engine.dispose()
+
+
+@pytest.fixture
+def sqlite_file(tmp_path: Path, made_ledger: Path) -> Path:
+    """A ledger on SQLite whose tables are made."""
+    file = tmp_path / "ledger.db"
+    file.write_bytes(made_ledger.read_bytes())
+    return file
+
+
+def unavailable(ledger: Ledger, use: Callable[[Ledger], object] = claim) -> str:
+    """What the ledger says of itself when it cannot be used; one sentence or more, in one line."""
+    with pytest.raises(LedgerUnavailable) as told:
+        use(ledger)
+    assert not isinstance(told.value, Refused), "a run that meets it is tried again"
+    assert "\n" not in str(told.value)
+    return str(told.value)
+
+
+def test_locked_ledger_says_so_and_is_written_when_the_lock_is_gone(
+    ledger: Ledger, ledger_url: str, impatient: None
+) -> None:
+    claim(ledger, "before")
+    with locked(ledger_url):
+        assert claimed(ledger) == ["before"], "readers are not kept waiting"
+        told = unavailable(ledger, lambda ledger: claim(ledger, "m1"))
+    assert "is locked: others kept it for more than 0.05 seconds" in told
+    assert claim(ledger, "m1") == 1
+
+
+def test_ledger_that_is_locked_when_it_is_opened_says_so(ledger: Ledger, ledger_url: str, impatient: None) -> None:
+    claim(ledger, "before")
+    with locked(ledger_url):
+        again = Ledger(ledger_url)
+        assert "is locked" in unavailable(again, claimed)
+    assert claimed(again) == ["before"]
+    again.close()
+
+
+def test_what_was_written_before_the_disk_was_full_is_not_kept(sqlite_file: Path) -> None:
+    ledger = Ledger(f"sqlite:///{sqlite_file}")
+
+    def cap(connection: Any, *_: Any) -> None:
+        connection.execute(f"PRAGMA max_page_count = {sqlite_file.stat().st_size // 4096}")
+
+    event.listen(ledger._engine, "connect", cap)  # pyright: ignore[reportPrivateUsage]
+    told = unavailable(ledger, lambda ledger: claim(ledger, "m1", "x" * 100_000))
+    assert told == (
+        f"The ledger {sqlite_file} cannot be written: database or disk is full. Free space on its disk, and try again."
+    )
+    assert claimed(ledger) == []
+    ledger.close()
+
+
+@contextmanager
+def unprivileged() -> Generator[None]:
+    """Nobody who may write everything: root becomes another user."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+@pytest.mark.parametrize(
+    ("file_mode", "folder_mode", "cause"),
+    [
+        (0o444, 0o777, "written: attempt to write a readonly database"),
+        (0o444, 0o555, "written: attempt to write a readonly database"),
+        (0o000, 0o777, "opened: unable to open database file"),
+        (0o666, 0o000, "opened: unable to open database file"),
+    ],
+)
+def test_ledger_that_may_not_be_written_says_so(
+    made_ledger: Path, file_mode: int, folder_mode: int, cause: str
+) -> None:
+    with tempfile.TemporaryDirectory() as name:  # into which another user may look
+        folder = Path(name)
+        file = folder / "ledger.db"
+        shutil.copyfile(made_ledger, file)
+        file.chmod(file_mode)
+        folder.chmod(folder_mode)
+        with unprivileged():
+            told = unavailable(Ledger(f"sqlite:///{file}"), lambda ledger: claim(ledger, "m1"))
+        folder.chmod(0o755)
+    assert told.startswith(f"The ledger {file} cannot be {cause}")
+    assert told.endswith(". Let this user read and write it and its folder, and try again.")
+
+
+@pytest.mark.parametrize(("place", "cause"), [("", "unable to open database file"), ("file/a/b", "Not a directory")])
+def test_ledger_that_cannot_be_made_where_it_should_lie_says_so(tmp_path: Path, place: str, cause: str) -> None:
+    (tmp_path / "file").touch()
+    ledger = Ledger(f"sqlite:///{tmp_path / place}")
+    assert unavailable(ledger, claimed).startswith(f"The ledger {tmp_path / place} cannot be opened: {cause}. Let ")
+
+
+@pytest.mark.parametrize("content", [b"not a database\n" * 1000, b"SQLite format 3\0" + b"\xff" * 8000])
+def test_file_that_is_no_ledger_says_so_and_stays_as_it_is(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "ledger.db"
+    file.write_bytes(content)
+    told = unavailable(Ledger(f"sqlite:///{file}"), claimed)
+    assert f"The ledger {file} is damaged, or no ledger: file is not a database." in told
+    assert file.read_bytes() == content
+
+
+def test_ledger_out_of_reach_says_where_it_is_without_its_password() -> None:
+    url = "postgresql+psycopg://anna:secret@127.0.0.1:1/ledger"
+    told = unavailable(Ledger(f"{url}?connect_timeout=5&password=secret&sslpassword=secret"), claimed)
+    assert told.startswith(
+        "The ledger postgresql+psycopg://anna:***@127.0.0.1:1/ledger?connect_timeout=5 cannot be used:"
+    )
+    assert "refused" in told
+    assert "ORCHESTRATE_LEDGER_URL" in told
+    assert "secret" not in told
+
+
+def test_server_that_is_away_for_a_moment_is_asked_again(postgresql_server: str) -> None:
+    ledger = Ledger(postgresql_server)
+    engine = sa.create_engine(postgresql_server, isolation_level="AUTOCOMMIT")
+
+    def end_all_others(ledger: Ledger) -> None:
+        with ledger.read() as connection, engine.connect() as other:
+            own = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid != pg_backend_pid()"
+            other.exec_driver_sql(f"{own} AND datname = current_database()")
+            connection.exec_driver_sql("SELECT 1")
+
+    assert "terminating connection" in unavailable(ledger, end_all_others)
+    assert claimed(ledger) == []
+    engine.dispose()
+    ledger.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["INSERT INTO claims (message_id, batch) VALUES ('m1', 'b')", "SELECT nothing FROM nowhere", "SELEKT 1"],
+)
+def test_mistake_in_a_statement_stays_what_it_is(ledger: Ledger, statement: str) -> None:
+    claim(ledger, "m1")
+    with pytest.raises(DBAPIError) as mistake, ledger.write() as connection:
+        connection.exec_driver_sql(statement)
+    assert not isinstance(mistake.value, LedgerUnavailable)
+
+
+def test_trouble_of_another_database_within_the_block_stays_what_it_is(ledger: Ledger, tmp_path: Path) -> None:
+    other = sa.create_engine(f"sqlite:///{tmp_path}")
+    with pytest.raises(OperationalError) as trouble, ledger.write():
+        other.connect()
+    assert not isinstance(trouble.value, LedgerUnavailable)

@@ -1,6 +1,7 @@
 """The sensor that turns arrivals into runs, on a real Dagster instance."""
 
 import json
+import sqlite3
 from collections.abc import Iterator
 
 import dagster as dg
@@ -9,7 +10,7 @@ from live_project import wait_until
 from sensor_ticks import Status, keys, launch, let_lease_run_out, request_of, send, submitted, tick
 
 from orchestration_project.dispatch.sensor import MOST_SUBMISSIONS
-from orchestration_project.stores import batches, outbox, run_requests
+from orchestration_project.stores import batches, ledger, outbox, run_requests
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.outbox import Notice
 from orchestration_project.stores.run_requests import KEY_TAG
@@ -93,3 +94,22 @@ def test_tick_delivers_notices_that_wait(home: Home, instance: dg.DagsterInstanc
         outbox.record(connection, asset="alert", partition="b", notices=[Notice("k", "Title", "Body")])
     tick(instance)
     assert [file.read_text() for file in home.notices.glob("*.md")] == ["# Title\n\nBody\n"]
+
+
+def test_tick_that_meets_a_locked_ledger_says_so_once_and_the_next_one_goes_on(
+    home: Home, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "BUSY_TIMEOUT_SECONDS", 0)
+    send(home)
+    other = sqlite3.connect(home.root / "ledger.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    found = tick(instance)
+    other.close()
+    assert found.run_requests == []
+    assert f"The ledger {home.root / 'ledger.db'} is locked" in str(found.skip_message)
+    assert len(keys(tick(instance))) == 1
+
+
+def test_tick_that_meets_a_damaged_ledger_says_so(home: Home, instance: dg.DagsterInstance) -> None:
+    (home.root / "ledger.db").write_bytes(b"no database" * 1000)
+    assert "file is not a database" in str(tick(instance).skip_message)

@@ -4,6 +4,7 @@ It reaches the workflows by starting Dagster's own commands, never by importing 
 in the verb that needs them.
 """
 
+import errno
 import sys
 
 import typer
@@ -83,19 +84,44 @@ def examples() -> list[str]:
     return [line.strip().removeprefix(EXAMPLE) for text in texts for line in text.splitlines() if EXAMPLE in line]
 
 
+_DISK_TROUBLES = {
+    errno.ENOSPC: "Free space there, and try again.",
+    errno.EDQUOT: "Free space there, and try again.",
+    errno.EROFS: "Name a place that this user may write, and try again.",
+    errno.EACCES: "Let this user read and write it, and try again.",
+}
+"""What to do next, for each error of the system that says what is wrong with a disk, file or folder."""
+
 app.info.epilog = "\n\n".join(["Examples:", *examples()])
 
 
 def main() -> None:
-    """Run the command line; what the project refuses is one sentence on standard error, never a traceback."""
+    """Run the command line; what the project refuses, and a disk that cannot be written, is one sentence on standard
+    error, never a traceback.
+    """
     try:
         app()
     except OrchestrationError as error:
         complain(str(error))
         sys.exit(1)
+    except OSError as error:
+        trouble = _disk_trouble(error)
+        if trouble is None:
+            raise
+        complain(trouble)
+        sys.exit(1)
     except KeyboardInterrupt:
         complain("Stopped. What was taken in is kept; the next start goes on.")
         sys.exit(130)
+
+
+def _disk_trouble(error: OSError) -> str | None:
+    """The sentence for a disk that is full, or a file or folder that may not be used; None for another error."""
+    if error.errno in _DISK_TROUBLES and error.filename is not None:
+        return f"{error.filename}: {error.strerror}. {_DISK_TROUBLES[error.errno]}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):  # while writing, which names no file
+        return f"{error.strerror}. Free space where the home lies (see: orchestrate where) or you write to; try again."
+    return None
 
 
 if __name__ == "__main__":

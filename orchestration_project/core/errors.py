@@ -7,11 +7,13 @@ OrchestrationError            base: one sentence each for what is wrong, the val
 │   ├── TableRefused          a decision table (CSV of rules) contradicts itself or the labels
 │   ├── HaltedInput           an input's partition has an open halt
 │   ├── MissingInput          an input has not been made yet
+│   ├── StaleInput            two inputs come from different versions of one asset
 │   ├── NoArrivals            a new batch was asked for, and nothing waits
 │   ├── NoChampion            a model has no version in use
 │   ├── ArtifactRefused       a stored file is not the one that was recorded
 │   ├── NotEntitled           whoever acts lacks the role or the skill
 │   └── UnknownName           no message, asset or model of that name
+├── LedgerUnavailable         the ledger is locked, full, out of reach or damaged; trying again may help
 ├── AssetTimeout              an asset's function took longer than its limit
 ├── Conflict                  another run published first; the step reads again and repeats
 └── PerformerFailed           a performer raised, or answered what it may not
@@ -51,6 +53,10 @@ class MissingInput(Refused):
     """An input has no published version in this partition."""
 
 
+class StaleInput(Refused):
+    """Two inputs of a batch come from different versions of one asset; nothing is computed from both."""
+
+
 class NoArrivals(Refused):
     """A new batch was asked for while no arrival waits."""
 
@@ -69,6 +75,12 @@ class NotEntitled(Refused):
 
 class UnknownName(Refused):
     """No message, asset or model of that name."""
+
+
+class LedgerUnavailable(OrchestrationError):
+    """The ledger is locked, full, out of reach, not ours to write, or damaged. No refusal: whoever meets it may try
+    again, and a run does.
+    """
 
 
 class AssetTimeout(OrchestrationError):

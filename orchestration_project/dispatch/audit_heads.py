@@ -15,9 +15,8 @@ from typing import Any, Protocol
 from urllib.request import Request, urlopen
 
 import dagster as dg
-from sqlalchemy.exc import DBAPIError
 
-from orchestration_project.core.errors import FileRefused
+from orchestration_project.core.errors import FileRefused, LedgerUnavailable
 from orchestration_project.governance import audit
 from orchestration_project.governance.audit import Head
 from orchestration_project.stores.home import Home
@@ -59,7 +58,7 @@ def keep_head(home: Home, instance: dg.DagsterInstance, run_id: str, log: RunLog
     try:
         with home.ledger.read() as connection:
             head = audit.head(connection)
-    except DBAPIError as error:
+    except LedgerUnavailable as error:
         log.warning(f"The audit log's head was not kept: the ledger is out of reach ({type(error).__name__}).")
         return
     if head is None or head.sequence == 0:

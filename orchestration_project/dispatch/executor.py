@@ -10,9 +10,8 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 
 import dagster as dg
-from sqlalchemy.exc import DBAPIError
 
-from orchestration_project.core.errors import Refused
+from orchestration_project.core.errors import LedgerUnavailable, Refused
 from orchestration_project.dispatch.audit_heads import keep_head
 from orchestration_project.dispatch.cause import cause_of
 from orchestration_project.dispatch.lost_runs import is_stopped
@@ -99,7 +98,7 @@ def _heartbeat(home: Home, key: str) -> Generator[None]:
     def beat() -> None:
         while not stop.wait(home.settings.heartbeat_seconds):
             # a ledger that is out of reach for a while does not end the run: several beats may be missed
-            with suppress(DBAPIError), home.ledger.write() as connection:
+            with suppress(LedgerUnavailable), home.ledger.write() as connection:
                 run_requests.beat(connection, key)
 
     thread = threading.Thread(target=beat, name="heartbeat", daemon=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from orchestration_project.core.errors import Refused
+from orchestration_project.core.errors import LedgerUnavailable, Refused
 from orchestration_project.dispatch.delivery import deliver
 from orchestration_project.dispatch.lost_runs import end_lost_runs
 from orchestration_project.governance.overdue_reviews import expire
@@ -32,21 +32,11 @@ def arrivals_sensor(name: str, job: Any, verdict_jobs: Sequence[Any] = (), **arg
 
     @dg.sensor(name=name, jobs=[job, *verdict_jobs], minimum_interval_seconds=2, **arguments)
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        home = prepared_home()
-        for trouble in take_in(home):
-            context.log.error(trouble)
-        deliver(home, context.log.info)
-        end_lost_runs(home, context.instance)
-        requests = list(_leased(home))
-        if not requests:
-            return dg.SkipReason("Nothing waits. Put a file into the inbox, or: orchestrate send TEXT")
-        return dg.SensorResult(
-            run_requests=[
-                dg.RunRequest(found.key, partition_key=found.batch, job_name=found.job, tags=found.run_tags())
-                for found in requests
-            ],
-            dynamic_partitions_requests=[BATCHES.build_add_request(sorted({found.batch for found in requests}))],
-        )
+        try:
+            return _tick(context)
+        except LedgerUnavailable as trouble:  # the leases of requests that were leased before run out by themselves
+            context.log.error(str(trouble))
+            return dg.SkipReason(str(trouble))
 
     return sensor
 
@@ -54,6 +44,8 @@ def arrivals_sensor(name: str, job: Any, verdict_jobs: Sequence[Any] = (), **arg
 def take_in(home: Home) -> list[str]:
     """Register what waits in the inbox or was received before, end the reviews that are overdue, and open the batches
     that are due; returns why something could not be taken in, which the next tick does.
+
+    LedgerUnavailable, with all that, ends it: what comes after would meet the same, each after waiting for the lock.
     """
     troubles: list[str] = []
     for look in (arrivals.register_received, arrivals.take_in_inbox, expire):
@@ -61,8 +53,28 @@ def take_in(home: Home) -> list[str]:
             look(home)
         except Refused as trouble:
             troubles.append(str(trouble))
+        except LedgerUnavailable as trouble:
+            raise LedgerUnavailable("\n".join([*troubles, str(trouble)])) from trouble
     batches.open_due(home)
     return troubles
+
+
+def _tick(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    home = prepared_home()
+    for trouble in take_in(home):
+        context.log.error(trouble)
+    deliver(home, context.log.info)
+    end_lost_runs(home, context.instance)
+    requests = list(_leased(home))
+    if not requests:
+        return dg.SkipReason("Nothing waits. Put a file into the inbox, or: orchestrate send TEXT")
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(found.key, partition_key=found.batch, job_name=found.job, tags=found.run_tags())
+            for found in requests
+        ],
+        dynamic_partitions_requests=[BATCHES.build_add_request(sorted({found.batch for found in requests}))],
+    )
 
 
 def _leased(home: Home) -> Iterator[RunRequest]:

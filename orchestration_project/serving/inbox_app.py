@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from orchestration_project.core.errors import LedgerUnavailable
 from orchestration_project.serving.backlog import waiting_rows
 from orchestration_project.serving.cloud_events import EVENT, EVENTS, HEADERS, read_binary_event, read_events
 from orchestration_project.serving.intake import Accepted, take_in
@@ -53,7 +54,7 @@ def inbox_app(home: Home, body_seconds: float = BODY_SECONDS) -> Starlette:
         try:
             waiting = await to_thread.run_sync(inbox.count_waiting)
         except EXPECTED as error:
-            return problem_of(error)
+            return _put_off(error)
         most = home.settings.inbox_backlog_rows
         return JSONResponse({"status": "ok" if waiting < most else "full", "waiting": waiting, "most": most})
 
@@ -106,7 +107,7 @@ class _Inbox:
         try:
             accepted = await to_thread.run_sync(partial(self._accept, request, body), limiter=self._limiter)
         except EXPECTED as error:
-            return problem_of(error)
+            return _put_off(error)
         return JSONResponse({"message_ids": accepted.message_ids, "rows": accepted.rows}, 202)
 
     def _accept(self, request: Request, body: bytes) -> Accepted:
@@ -171,6 +172,13 @@ def _charset(request: Request) -> str | None:
 
 def _is_binary_event(request: Request) -> bool:
     return any(name in request.headers for name in HEADERS)
+
+
+def _put_off(error: Exception) -> Problem:
+    """The answer to what taking in raised. Where the ledger is, and what ails it, is told to the log, not to senders."""
+    if isinstance(error, LedgerUnavailable):
+        _LOG.error("%s", error)
+    return problem_of(error)
 
 
 async def _no_such_thing(request: Request, error: Exception) -> Response:

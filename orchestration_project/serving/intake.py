@@ -15,9 +15,8 @@ from typing import Any
 from uuid import uuid4
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
 
-from orchestration_project.core.errors import Refused
+from orchestration_project.core.errors import LedgerUnavailable, Refused
 from orchestration_project.serving.backlog import refuse_full
 from orchestration_project.serving.identity import digest_content, with_ids
 from orchestration_project.serving.messages import BodyRefused, Message
@@ -59,7 +58,7 @@ def take_in(home: Home, messages: Sequence[Message], key: str | None, tell: Call
     """Make messages an arrival, and request its run where there is room for a batch; `tell` hears what could not be put away.
 
     With a key that was used for the same messages, only the answer of then. KeyReused, BacklogFull, BodyRefused,
-    OSError and DBAPIError leave nothing behind; after Unconfirmed nobody knows until `recover` finds out.
+    OSError and LedgerUnavailable leave nothing behind; after Unconfirmed nobody knows until `recover` finds out.
     """
     if not messages:
         raise BodyRefused("The body holds no message. Send at least one object.")
@@ -81,7 +80,7 @@ def take_in(home: Home, messages: Sequence[Message], key: str | None, tell: Call
     except _Repeated as repeated:
         _forget(home, hidden, token)
         return _answer(home, messages, str(repeated))
-    except DBAPIError:
+    except LedgerUnavailable:
         if not _is_kept_unconfirmed(home, token):
             _forget(home, hidden, token)
             raise
@@ -190,7 +189,7 @@ def _is_kept_unconfirmed(home: Home, token: str) -> bool:
     """Whether the ledger kept what it did not confirm. Unconfirmed where that cannot be asked now."""
     try:
         return _is_registered(home, token)
-    except DBAPIError as error:
+    except LedgerUnavailable as error:
         raise Unconfirmed(
             "The ledger was lost before it said whether the messages are kept. Send them again, under the same "
             "Idempotency-Key if they had one."

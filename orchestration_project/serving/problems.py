@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError
 from starlette.responses import JSONResponse
 
-from orchestration_project.core.errors import FileRefused, Refused
+from orchestration_project.core.errors import FileRefused, LedgerUnavailable, Refused
 from orchestration_project.serving.backlog import BacklogFull
 from orchestration_project.serving.intake import KeyReused
 from orchestration_project.serving.messages import BodyRefused
@@ -16,7 +15,7 @@ PROBLEM = "application/problem+json"
 RETRY_SECONDS = 5
 """When a sender that was put off is to try again."""
 
-EXPECTED = (Refused, DBAPIError, OSError)
+EXPECTED = (Refused, LedgerUnavailable, OSError)
 """What taking in may raise, each with an answer of its own."""
 
 
@@ -44,7 +43,7 @@ def problem_of(error: Exception) -> Problem:
         return Problem(429, str(error), headers=later)
     if isinstance(error, Refused):
         return Problem(503, str(error), headers=later)
-    if isinstance(error, DBAPIError):
+    if isinstance(error, LedgerUnavailable):
         what = "The ledger cannot be written now: it is locked, full or out of reach. Nothing was kept; send it again."
         return Problem(503, what, headers=later)
     if isinstance(error, OSError):

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from orchestration_project.core.errors import FileRefused, Refused
+from orchestration_project.core.errors import FileRefused, LedgerUnavailable, Refused
 from orchestration_project.stores.file_kinds import kind_of, name_with_encoding
 from orchestration_project.stores.files import file_digest, flush_folder, publish_file, temporary_beside, write_file
 from orchestration_project.stores.formats import ERROR, LINE, RAW
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 MOST_NAME_BYTES = 150
 """Of a sender's file name, the last bytes are kept: ours is longer, and a folder holds names of 255."""
+
+MOST_WAITS = 2
+"""Files in a row that a look lets meet a ledger which cannot be used; each may wait as long as a lock is waited for."""
 
 
 class StillWritten(Refused):
@@ -109,9 +112,10 @@ def register(home: Home, received: Path) -> int:
     """Stage a received file's rows and register them as arrivals; returns how many rows.
 
     Doing it twice, or in two processes at once, registers once. FileRefused, and nothing of it is kept, for a file that
-    cannot be read; StillWritten for one that changes meanwhile. Refused where the home cannot be written: the file
-    stays received, and whoever registers next does it.
+    cannot be read; StillWritten for one that changes meanwhile. Refused where the home cannot be written, and
+    LedgerUnavailable where the ledger cannot be used: the file stays received, and whoever registers next does it.
     """
+    name = received.name.partition("-")[2]
     try:
         with _locked(received):
             rows = _registered_rows(home, received)
@@ -119,9 +123,12 @@ def register(home: Home, received: Path) -> int:
                 rows = _stage_and_register(home, received)
             _move(received, home.archive)
     except OSError as error:
-        name = received.name.partition("-")[2]
         raise Refused(
             f"{name} cannot be taken in: {_cause(error)}. It is kept, and taken in when it can be."
+        ) from error
+    except LedgerUnavailable as error:
+        raise LedgerUnavailable(
+            f"{name} is not registered yet: {error} It is kept, and taken in when it can be; do not send it again."
         ) from error
     return rows
 
@@ -129,31 +136,19 @@ def register(home: Home, received: Path) -> int:
 def register_received(home: Home) -> None:
     """Register what an interrupted process received and did not register, and what was still written then.
 
-    Refused with what cannot be done, when everything else is done.
+    Refused with what cannot be done, when everything else is done; LedgerUnavailable where the ledger is what ended it.
     """
-    _refuse_troubles([trouble for path in sorted(home.received.glob("[!.]*")) if (trouble := _take_in(home, path))])
+    _do_each(home, sorted(home.received.glob("[!.]*")), _take_in)
 
 
 def take_in_inbox(home: Home) -> None:
     """Receive and register every complete file of the inbox.
 
     One that cannot be read goes to `refused/`, with the reason beside it; a link too, which is never followed. What
-    cannot be moved or written for now stays as it is: Refused with what that is, when everything else is done.
+    cannot be moved or written for now stays as it is: Refused with what that is, when everything else is done;
+    LedgerUnavailable where the ledger is what ended it.
     """
-    troubles: list[str] = []
-    for source in complete_files(home.inbox):
-        received = _new_place(home, source.name)
-        try:
-            source.rename(received)
-            flush_folder(home.received)
-        except OSError as error:
-            if os.path.lexists(source):  # else another process took it, or its sender took it back
-                troubles.append(f"{source.name} cannot be taken out of {home.inbox}: {_cause(error)}. It stays there.")
-            elif os.path.lexists(received):
-                troubles.append(f"{source.name} may be lost in a crash: {_cause(error)}. Look after {home.received}.")
-        if os.path.lexists(received) and (trouble := _take_in(home, received)):
-            troubles.append(trouble)
-    _refuse_troubles(troubles)
+    _do_each(home, complete_files(home.inbox), _receive_and_take_in)
 
 
 def batches_of(connection: sa.Connection, tokens: Sequence[str]) -> set[str | None]:
@@ -273,8 +268,44 @@ def _state_of(received: Path) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def _take_in(home: Home, received: Path) -> str | None:
-    """Register a received file, or put it aside with the reason; a sentence about what could not be done for now."""
+def _do_each(home: Home, files: Iterable[Path], do: Callable[[Home, Path, Callable[[str], object]], None]) -> None:
+    """Do this with each file; where a file meets a ledger that cannot be used, the next may find that it can be.
+
+    After MOST_WAITS such files in a row the rest is left for the next look.
+    """
+    troubles: list[str] = []
+    waits = 0
+    for file in files:
+        try:
+            do(home, file, troubles.append)
+        except LedgerUnavailable as trouble:
+            troubles.append(str(trouble))
+            waits += 1
+            if waits == MOST_WAITS:
+                break
+        else:
+            waits = 0
+    if troubles:
+        raise (LedgerUnavailable if waits else Refused)("\n".join(troubles))
+
+
+def _receive_and_take_in(home: Home, source: Path, tell: Callable[[str], object]) -> None:
+    """Move a file out of the inbox, and take it in; `tell` hears what could not be done for now."""
+    received = _new_place(home, source.name)
+    try:
+        source.rename(received)
+        flush_folder(home.received)
+    except OSError as error:
+        if os.path.lexists(source):  # else another process took it, or its sender took it back
+            tell(f"{source.name} cannot be taken out of {home.inbox}: {_cause(error)}. It stays there.")
+        elif os.path.lexists(received):
+            tell(f"{source.name} may be lost in a crash: {_cause(error)}. Look after {home.received}.")
+    if os.path.lexists(received):
+        _take_in(home, received, tell)
+
+
+def _take_in(home: Home, received: Path, tell: Callable[[str], object]) -> None:
+    """Register a received file, or put it aside with the reason; `tell` hears what could not be done for now."""
     try:
         if stat.S_ISLNK(received.lstat().st_mode):
             raise FileRefused(
@@ -283,22 +314,16 @@ def _take_in(home: Home, received: Path) -> str | None:
         if not is_held_open(received):
             register(home, received)
     except (FileNotFoundError, StillWritten):
-        return None  # another process put it away; or the next look reads it
+        return  # another process put it away; or the next look reads it
     except FileRefused as refusal:
         try:
             if os.path.lexists(received):
                 write_file(home.refused / f"{received.name}.reason.txt", f"{refusal}\n".encode())
                 _move(received, home.refused)
         except OSError as error:
-            return f"{refusal} It cannot be put into {home.refused}: {_cause(error)}. It is kept until it can be."
+            tell(f"{refusal} It cannot be put into {home.refused}: {_cause(error)}. It is kept until it can be.")
     except Refused as trouble:
-        return str(trouble)
-    return None
-
-
-def _refuse_troubles(troubles: list[str]) -> None:
-    if troubles:
-        raise Refused("\n".join(troubles))
+        tell(str(trouble))
 
 
 def _cause(error: OSError) -> str:

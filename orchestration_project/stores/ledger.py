@@ -3,6 +3,9 @@ where they belong together.
 
 SQLite by default, PostgreSQL by URL; the same code and the same promise: reading sees one moment, and one transaction
 writes at a time. Every transaction is short: nobody thinks while one is open.
+
+A ledger that cannot be used says so in a sentence, as LedgerUnavailable; a mistake in a statement of ours stays
+SQLAlchemy's error.
 """
 
 import sqlite3
@@ -16,13 +19,41 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
-from orchestration_project.core.errors import Refused, SettingRefused
+from orchestration_project.core.errors import LedgerUnavailable, Refused, SettingRefused
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_SECONDS = 30
 WRITER_LOCK = 6_847_301  # of PostgreSQL, in the ledger's database
+
+_LOCKED = "is locked: others kept it for more than {seconds} seconds. Wait until they have ended, and try again."
+_NO_ROOM = "cannot be written: {cause}. Free space on its disk, and try again."
+_NOT_WRITTEN = "cannot be written: {cause}. Let this user read and write it and its folder, and try again."
+_NOT_OPENED = "cannot be opened: {cause}. Let this user read and write it and its folder, and try again."
+_BROKEN_DISK = "cannot be read or written: {cause}. See whether its disk is full or broken, and try again."
+_DAMAGED = "is damaged, or no ledger: {cause}. Put a copy of it back, and try again."
+_AWAY = (
+    "cannot be used: {cause}. See that its server runs, has room and takes writes, and that ORCHESTRATE_LEDGER_URL "
+    "names it; then try again."
+)
+
+_SQLITE_TROUBLES = {
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_PROTOCOL: _LOCKED,
+    sqlite3.SQLITE_FULL: _NO_ROOM,
+    sqlite3.SQLITE_READONLY: _NOT_WRITTEN,
+    sqlite3.SQLITE_PERM: _NOT_WRITTEN,
+    sqlite3.SQLITE_CANTOPEN: _NOT_OPENED,
+    sqlite3.SQLITE_IOERR: _BROKEN_DISK,
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+}
+"""What SQLite's primary result codes say of the database, not of our statement (sqlite.org/rescode.html)."""
+
+_LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL's SQLSTATE: lock_timeout is over
+_READ_ONLY = "25006"  # PostgreSQL's SQLSTATE: the transaction may not write
 
 
 class Ledger:
@@ -36,14 +67,16 @@ class Ledger:
 
     @contextmanager
     def read(self) -> Generator[sa.Connection]:
-        """A consistent view; nothing can be written."""
+        """A consistent view; nothing can be written. LedgerUnavailable where the ledger cannot be used."""
         self._bring_up_to_date()
         with self._engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def write(self) -> Generator[sa.Connection]:
-        """One transaction: all of it is kept when the block ends, none when it raises."""
+        """One transaction: all of it is kept when the block ends, none when it raises. LedgerUnavailable where the
+        ledger cannot be used; nothing is kept then, unless a server was lost before it confirmed the end.
+        """
         self._bring_up_to_date()
         with self._engine.connect().execution_options(is_write=True) as connection, connection.begin():
             yield connection
@@ -95,12 +128,13 @@ def _engine(url: str) -> sa.Engine:
         event.listen(engine, "begin", _begin_postgresql)
     else:
         raise _refused_url(url, f"{engine.dialect.name} is not supported")
+    event.listen(engine, "handle_error", _named)
     return engine
 
 
 def _refused_url(url: str, cause: str) -> SettingRefused:
     try:
-        shown = sa.make_url(url).render_as_string(hide_password=True)
+        shown = _without_password(sa.make_url(url))
     except ArgumentError:
         shown = "no URL"
     return SettingRefused(
@@ -109,9 +143,51 @@ def _refused_url(url: str, cause: str) -> SettingRefused:
     )
 
 
+def _without_password(url: sa.URL) -> str:
+    return url.difference_update_query(["password", "sslpassword"]).render_as_string(hide_password=True)
+
+
+def _named(context: ExceptionContext) -> LedgerUnavailable | None:
+    """What to raise in place of an error that says that the database cannot be used; None for every other error."""
+    error = context.sqlalchemy_exception
+    if not isinstance(error, DBAPIError) or context.engine is None or context.is_pre_ping:
+        return None  # after a failed ping another connection is tried
+    may_write = context.connection is None or _is_write(context.connection)
+    if context.dialect.name == "sqlite":
+        sentence = _sqlite_trouble(error.orig, may_write)
+    else:
+        sentence = _postgresql_trouble(error, may_write)
+    if sentence is None:
+        return None
+    return _unavailable(context.engine.url, sentence, error.orig)
+
+
+def _sqlite_trouble(error: object, may_write: bool) -> str | None:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    if code == sqlite3.SQLITE_READONLY and not may_write:
+        return None  # a statement that writes while reading: our mistake
+    return _SQLITE_TROUBLES.get(code & 0xFF)  # without what the extended code adds
+
+
+def _postgresql_trouble(error: DBAPIError, may_write: bool) -> str | None:
+    state = getattr(error.orig, "sqlstate", None)
+    if state == _LOCK_NOT_AVAILABLE:
+        return _LOCKED
+    is_away = isinstance(error, OperationalError) or error.connection_invalidated
+    return _AWAY if is_away or (state == _READ_ONLY and may_write) else None
+
+
+def _unavailable(url: sa.URL, sentence: str, cause: BaseException | None) -> LedgerUnavailable:
+    place = url.database if url.get_backend_name() == "sqlite" else _without_password(url)
+    primary = getattr(getattr(cause, "diag", None), "message_primary", None)  # of psycopg, where the server spoke
+    words = primary or getattr(cause, "strerror", None) or str(cause)
+    told = sentence.format(seconds=BUSY_TIMEOUT_SECONDS, cause=" ".join(words.split()).rstrip("."))
+    return LedgerUnavailable(f"The ledger {place} {told}")
+
+
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # SQLAlchemy's own BEGIN below, not the driver's
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}")
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000:.0f}")
     _use_wal(connection)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
@@ -154,7 +230,10 @@ def _is_write(connection: sa.Connection) -> bool:
 def _migrate(engine: sa.Engine) -> None:
     """Run the migrations that the database lacks; Alembic is imported only when there are any."""
     if engine.dialect.name == "sqlite" and engine.url.database:
-        Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unavailable(engine.url, _NOT_OPENED, error) from error
     with engine.connect().execution_options(is_write=True) as connection, connection.begin():
         stored = _stored_revision(connection)
         if stored == latest_revision():
