@@ -72,6 +72,7 @@ def test_rows_that_keep_every_rule_pass_with_the_contracts_columns_and_types():
     [
         ({"order_id": ["a", "b", "a"]}, {0: ["order_id_unique"], 2: ["order_id_unique"]}),
         ({"order_id": ["a", None, "c"]}, {1: ["order_id_not_null"]}),
+        ({"order_id": ["a", None, None]}, {1: ["order_id_not_null"], 2: ["order_id_not_null"]}),
         ({"order_id": ["", "b", "c"]}, {0: ["order_id_str_length"]}),
         ({"amount": [1.5, None, -0.01]}, {2: ["amount_greater_than_or_equal_to"]}),
         ({"pieces": [1, 0, 3]}, {1: ["pieces_greater_than"]}),

@@ -32,7 +32,9 @@ def judged(rows: int, bad: int, unparsable: int = 0, settings: Settings = SETTIN
 
 
 def results_of(judgement: Judgement) -> dict[str, dg.AssetCheckResult]:
-    return {str(result.check_name): result for result in check_results("note", Note, judgement)}
+    return {
+        str(result.check_name): result for result in check_results("note", Note, judgement, "b1", takes_arrivals=True)
+    }
 
 
 @pytest.mark.parametrize(
@@ -96,7 +98,7 @@ def test_more_bad_rows_never_turn_a_halt_into_a_pass(rows: int, data: st.DataObj
 
 
 def test_the_reason_of_a_halt_gives_counts_and_the_rule_most_often_broken():
-    assert judged(2, 2).halt == "All 2 rows were refused, most of them by the rule stars_greater_than_or_equal_to."
+    assert judged(2, 2).halt == "All 2 rows were refused by the rule stars_greater_than_or_equal_to."
     assert judged(100, 30).halt == (
         "30 of 100 rows were refused, more than 5%, most of them by the rule stars_greater_than_or_equal_to."
     )
@@ -119,6 +121,39 @@ def test_with_drift_every_rule_says_that_it_was_not_tried():
     rules = [result for name, result in results_of(judgement).items() if name != GATE]
     assert len(rules) >= 2
     assert {(rule.passed, rule.severity.value, rule.description) for rule in rules} == {(False, "WARN", NOT_TRIED)}
+
+
+def test_asset_without_batches_is_halted_by_its_only_row_and_a_batch_of_one_is_not() -> None:
+    only = check(Note, pd.DataFrame({"message_id": ["a"], "stars": [-1]}).astype({"message_id": "str"}))
+    assert judge(only, SETTINGS).halt is None
+    halt = judge(only, SETTINGS, has_batches=False).halt
+    assert halt == "The only row was refused by the rule stars_greater_than_or_equal_to."
+
+
+@pytest.mark.parametrize(
+    ("frame", "batch", "takes_arrivals", "told"),
+    [
+        ({"stars": [-1, -1]}, "", False, "Mend the cause, and materialise note again"),
+        ({"stars": [-1, -1]}, "b1", True, "orchestrate quarantine list --batch b1; correct and replay, or discard"),
+        ({"stars": [-1, -1]}, "b1", False, "orchestrate quarantine list --batch b1; mend note, its contract, or what"),
+        ({"mood": ["x", "y"]}, "b1", True, "orchestrate contract accept note mood --as NAME (or --ignore), with"),
+        ({"mood": ["x", "y"]}, "b1", False, "mend note, its contract, or what these rows were made from; then: orch"),
+    ],
+)
+def test_what_to_do_fits_to_what_is_halted(
+    frame: dict[str, list[Any]], batch: str, takes_arrivals: bool, told: str
+) -> None:
+    whole = {"message_id": ["a", "b"], "stars": [1, 1], **frame}
+    judgement = judge(check(Note, pd.DataFrame(whole)), SETTINGS, has_batches=bool(batch))
+    gate, *_ = check_results("note", Note, judgement, batch, takes_arrivals=takes_arrivals)
+    assert str(gate.metadata["what to do"].value).startswith(told)
+
+
+def test_each_rule_says_how_many_rows_break_it() -> None:
+    results = results_of(judged(100, 3))
+    told = {name: result.description for name, result in results.items() if name != GATE}
+    assert told["stars_greater_than_or_equal_to"] == "3 of 100 rows break it, and wait in quarantine."
+    assert told["message_id_unique"] == "None of 100 rows breaks it."
 
 
 def test_the_gate_shows_columns_counts_and_the_ids_of_refused_rows():

@@ -156,6 +156,8 @@ def _judged(frame: pd.DataFrame, errors: list[SchemaError]) -> Checked:
             kind = str(cases).partition("(")[0]  # what stands behind may quote a message
             drift.append(f"rule '{name}' cannot be computed ({kind})")
             continue
+        if error.reason_code == SchemaErrorReason.SERIES_CONTAINS_DUPLICATES and _only_nulls_repeat(frame, error):
+            continue  # they are refused where the column may not be null, and no two messages share an id where it may
         if not positions or None in positions:
             drift.append(f"rule '{name}' does not hold for the batch")
             continue
@@ -165,6 +167,10 @@ def _judged(frame: pd.DataFrame, errors: list[SchemaError]) -> Checked:
             refusals.append(Refusal(int(position), name, _shown(value)))
     refusals.sort(key=lambda refusal: (refusal.position, refusal.rule))
     return Checked(frame, tuple(drift), tuple(refusals), frozenset(refusal.position for refusal in refusals))
+
+
+def _only_nulls_repeat(frame: pd.DataFrame, error: SchemaError) -> bool:
+    return not frame[error.schema.name].dropna().duplicated().any()
 
 
 def _broken_rule(error: SchemaError) -> str:

@@ -3,7 +3,8 @@ found.
 
 - Drift (unknown, missing or retyped column, a rule that the batch as a whole breaks) halts.
 - A refused row is quarantined and the good rows go on, unless too many are refused: more than the quarantine share and
-  at least the quarantine rows (both settings), or every row of a batch of two or more. Then the batch halts.
+  at least the quarantine rows (both settings), or every row. Then the batch halts. A batch of one row goes on without
+  it; an asset that belongs to no batch halts, for nothing would be left of it.
 """
 
 import re
@@ -45,14 +46,14 @@ class Judgement:
         return [str(value) for value in ids if not pd.isna(value)]
 
 
-def judge(checked: Checked, settings: Settings, unparsable: int = 0) -> Judgement:
+def judge(checked: Checked, settings: Settings, unparsable: int = 0, *, has_batches: bool = True) -> Judgement:
     """Decide whether a checked frame may pass. `unparsable` lines count as refused rows of the batch."""
     rows, refused = len(checked.frame) + unparsable, len(checked.refused) + unparsable
     halt = None
     if checked.drift:
         halt = f"The columns drifted: {'; '.join(checked.drift)}."
-    elif refused >= 2 and refused == rows:
-        halt = f"All {rows} rows were refused{_most_frequent(checked)}."
+    elif refused == rows and refused >= (2 if has_batches else 1):
+        halt = f"{f'All {rows} rows were' if rows > 1 else 'The only row was'} refused{_most_frequent(checked)}."
     elif refused >= settings.quarantine_rows and refused / rows > settings.quarantine_share:
         halt = f"{refused} of {rows} rows were refused, more than {settings.quarantine_share:.0%}{_most_frequent(checked)}."
     return Judgement(checked, rows, refused, halt)
@@ -78,7 +79,9 @@ def check_specs(asset: str, contract: type[Contract], is_partitioned: bool) -> l
     return [gate, *named]
 
 
-def check_results(asset: str, contract: type[Contract], judgement: Judgement) -> Iterator[dg.AssetCheckResult]:
+def check_results(
+    asset: str, contract: type[Contract], judgement: Judgement, batch: str, *, takes_arrivals: bool
+) -> Iterator[dg.AssetCheckResult]:
     """The outcome of the gate and of each rule. A rule's refused rows are a warning; only the gate stops a batch. Where
     the columns drifted, no rule was tried, and each says so.
     """
@@ -89,7 +92,7 @@ def check_results(asset: str, contract: type[Contract], judgement: Judgement) ->
         passed=judgement.halt is None,
         description=judgement.halt or f"{judgement.rows - judgement.refused} of {judgement.rows} rows pass.",
         metadata={
-            **({"what to do": _what_to_do(asset, checked)} if judgement.halt else {}),
+            **({"what to do": _what_to_do(asset, checked, batch, takes_arrivals)} if judgement.halt else {}),
             "rows": judgement.rows,
             "refused": judgement.refused,
             "columns": list(checked.frame.columns),
@@ -106,14 +109,25 @@ def check_results(asset: str, contract: type[Contract], judgement: Judgement) ->
             check_name=rule.name,
             passed=refused == 0 and not checked.drift,
             severity=dg.AssetCheckSeverity.WARN,
-            description=NOT_TRIED if checked.drift else None,
+            description=NOT_TRIED if checked.drift else _kept(counts[rule.name], judgement.rows),
             metadata={"refused": refused, "rows": judgement.rows},
         )
 
 
-def _what_to_do(asset: str, checked: Checked) -> str:
-    """The commands by which a halted batch goes on."""
-    retry = "then: orchestrate halt retry BATCH --reason TEXT"
+def _kept(refused: int, rows: int) -> str:
+    return (
+        f"{refused} of {rows} rows break it, and wait in quarantine." if refused else f"None of {rows} rows breaks it."
+    )
+
+
+def _what_to_do(asset: str, checked: Checked, batch: str, takes_arrivals: bool) -> str:
+    """The commands by which what is halted goes on."""
+    if not batch:
+        return f"Mend the cause, and materialise {asset} again"
+    retry = f"then: orchestrate halt retry {batch} --reason TEXT"
+    if not takes_arrivals and (checked.drift or checked.refused):
+        seen = f"orchestrate quarantine list --batch {batch}; " if checked.refused else ""
+        return f"{seen}mend {asset}, its contract, or what these rows were made from; {retry}"
     names = [found[1] for drift in checked.drift if (found := re.fullmatch(r"unknown column '(.*)'", drift))]
     if names:
         accept = [f"orchestrate contract accept {asset} {shlex.quote(name)} --as NAME (or --ignore)" for name in names]
@@ -121,8 +135,8 @@ def _what_to_do(asset: str, checked: Checked) -> str:
     if checked.drift:
         return f"Correct the contract, or send the file again as it should be; {retry}"
     if checked.refused:
-        return f"orchestrate quarantine list --batch BATCH; correct and replay, or discard these rows; {retry}"
-    return "Look at the batch. If it is as it should be: orchestrate halt pass BATCH --reason TEXT"
+        return f"orchestrate quarantine list --batch {batch}; correct and replay, or discard these rows; {retry}"
+    return f"Look at the batch. If it is as it should be: orchestrate halt pass {batch} --reason TEXT"
 
 
 def _shown_rules(contract: type[Contract]) -> list[Rule]:
@@ -131,4 +145,8 @@ def _shown_rules(contract: type[Contract]) -> list[Rule]:
 
 def _most_frequent(checked: Checked) -> str:
     counts = Counter(refusal.rule for refusal in checked.refusals)
-    return f", most of them by the rule {counts.most_common(1)[0][0]}" if counts else ""
+    if not counts:
+        return ""
+    (name, number), *others = counts.most_common()
+    is_only = not others and number == len(checked.frame)
+    return f" by the rule {name}" if is_only else f", most of them by the rule {name}"
