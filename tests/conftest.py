@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Event
@@ -34,6 +35,7 @@ LONGEST = (
     "test_killed",
     "test_chaos",
     "test_ways_to_start",
+    "test_any_mail",
     "test_airline_alerts",
     "test_up",
     "test_inbox_server",
@@ -73,14 +75,21 @@ def made_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.fixture
-def home(tmp_path: Path, made_ledger: Path) -> Iterator[Home]:
-    """A prepared home, its ledger on SQLite."""
-    home = Home(Settings(home=tmp_path / "home"))
+@contextmanager
+def new_home(root: Path, made_ledger: Path) -> Iterator[Home]:
+    """A prepared home at a place, for a test that needs more than one."""
+    home = Home(Settings(home=root))
     home.prepare()
     shutil.copyfile(made_ledger, home.root / "ledger.db")
     yield home
     home.ledger.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path, made_ledger: Path) -> Iterator[Home]:
+    """A prepared home, its ledger on SQLite."""
+    with new_home(tmp_path / "home", made_ledger) as home:
+        yield home
 
 
 @pytest.fixture

@@ -185,7 +185,7 @@ def test_new_key_with_nothing_waiting_is_refused_and_makes_no_batch(any_home: Ho
 
 def claim(home: Home, batch: str, *ids: str) -> set[str]:
     with home.ledger.write() as connection:
-        return set(claims.claim_messages(connection, batch, list(ids), asset="feedback").held)
+        return set(claims.claim_messages(connection, home, batch, list(ids), asset="feedback").held)
 
 
 def holder(home: Home, message_id: str) -> str | None:
@@ -220,7 +220,7 @@ def put(
         batches.set_state(connection, batch, state)
         batches.set_duplicates(connection, batch, duplicates)
         refused = [RefusedRow(f"{batch}-{number}", number, "bad") for number in range(quarantined)]
-        claims.claim_messages(connection, batch, [row.message_id or "" for row in refused], asset="feedback")
+        claims.claim_messages(connection, home, batch, [row.message_id or "" for row in refused], asset="feedback")
         named = {"asset": "feedback", "partition": batch, "run_id": "run"}
         quarantine.replace_refused(connection, **named, path="p", rows=refused)
         if halted:

@@ -217,7 +217,7 @@ def test_a_later_run_supersedes_what_an_earlier_one_refused(home: Home):
         assert quarantine.refused_messages(connection) == {}
     publish(home, replaces=2, stars=[0, 1])
     with home.ledger.write() as connection:
-        claims.claim_messages(connection, "b1", ["m0", "m1"], asset="note")
+        claims.claim_messages(connection, home, "b1", ["m0", "m1"], asset="note")
     with home.ledger.read() as connection:
         assert quarantine.refused_messages(connection) == {"b1": 1}
 

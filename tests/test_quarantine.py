@@ -6,10 +6,10 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestration_project.stores import claims, quarantine
-from orchestration_project.stores.ledger import Ledger
+from orchestration_project.stores import quarantine
+from orchestration_project.stores.ledger import Ledger, insert_new
 from orchestration_project.stores.quarantine import RefusedRow
-from orchestration_project.stores.schema import QUARANTINE
+from orchestration_project.stores.schema import CLAIMS, QUARANTINE
 
 
 def refuse(
@@ -17,7 +17,7 @@ def refuse(
 ) -> None:
     rows = [RefusedRow(message_id, position, "text_not_blank") for position, message_id in enumerate(ids)]
     with ledger.write() as connection:
-        claims.claim_messages(connection, partition, {m for m in ids if m}, asset="taking in")
+        insert_new(connection, CLAIMS, [{"message_id": found, "batch": partition} for found in {*ids} if found])
         quarantine.replace_refused(
             connection, asset=asset, partition=partition, run_id=run_id, path=f"{run_id}.parquet", rows=rows
         )

@@ -57,7 +57,7 @@ def test_a_halt_publishes_nothing_and_records_halt_quarantine_and_audit_together
     send(home, "a,hello,0", "b,hello,0")
     result = run(home, order, parcel)
     assert not result.success
-    reason = "All 2 rows were refused, most of them by the rule pieces_greater_than."
+    reason = "All 2 rows were refused by the rule pieces_greater_than."
     assert open_halts(home) == [("order", "b1", reason)]
     assert [message_id for message_id, _ in quarantined(home)] == ["a", "b"]
     assert audited(home) == [("halted", "order/b1")]

@@ -23,7 +23,7 @@ DECISION |= {"version": "v1", "reason": "loud"}
 
 def claim(home: Home, *ids: str, batch: str = "b1") -> None:
     with home.ledger.write() as connection:
-        claims.claim_messages(connection, batch, list(ids), asset="feedback")
+        claims.claim_messages(connection, home, batch, list(ids), asset="feedback")
 
 
 def publish(home: Home, asset: str, *rows: dict[str, Any], batch: str = "b1", **inputs: int) -> None:

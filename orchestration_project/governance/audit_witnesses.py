@@ -81,6 +81,8 @@ def _made_current(entry: Entry, detail: Detail) -> Iterator[Claim]:
         batch = detail.get("partition", entry.subject.rpartition("/")[2])
         for asset in detail.get("withdrawn", ()):
             yield Claim((asset, batch), None)
+        for asset, number in detail.get("restored", {}).items():
+            yield Claim((asset, batch), {"version": number})
     elif "version" in detail:
         yield Claim(_place(entry, detail), {"version": detail["version"]})
 
@@ -128,7 +130,16 @@ WITNESSES = (
     ),
     Witness(
         "The current version of {0} of {1} in the manifest",
-        frozenset({"published", "batch discarded", "halt discarded"}),
+        frozenset(
+            {
+                "published",
+                "batch discarded",
+                "halt discarded",
+                "rows replayed",
+                "rows discarded",
+                "messages taken over",
+            }
+        ),
         _made_current,
         _current,
     ),

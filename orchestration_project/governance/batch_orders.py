@@ -8,9 +8,11 @@ import sqlalchemy as sa
 from orchestration_project.core.errors import Refused, UnknownName, did_you_mean
 from orchestration_project.governance import audit, people
 from orchestration_project.stores import batches, claims, manifest, measurements, quarantine, reviews, run_requests
+from orchestration_project.stores.ancestry import Ancestry
 from orchestration_project.stores.batches import Batch
 from orchestration_project.stores.halts import Halt, close_halts, open_halts
 from orchestration_project.stores.home import Home
+from orchestration_project.stores.manifest import Version
 from orchestration_project.stores.quarantine import Selection
 
 
@@ -76,21 +78,26 @@ def pass_halt(home: Home, batch: str, asset: str | None, reason: str) -> str:
 
 
 def discard_halt(home: Home, batch: str, asset: str | None, reason: str) -> bool:
-    """Close a halt without a passing run. Where the asset has an earlier good version, that stands and what is
-    downstream may run; where it has none, the batch is discarded with it. Returns whether it was.
+    """Close a halt without a passing run. Where the asset has an earlier good version, that stands, with what fits to it:
+    what it was computed from goes back to the version that it was computed from, and its refused rows wait again as
+    they did then. Where it has none, the batch is discarded with it. Returns whether it was.
+
+    Refused when a message of a version that would be in use again belongs to another batch by now.
     """
     person = people.require(home.settings, "operator")
     with home.ledger.write() as connection:
         halt = require_halt(connection, batch, asset)
-        stands = manifest.current(connection, halt.asset, batch) is not None
+        kept = manifest.current(connection, halt.asset, batch)
         close_halts(connection, asset=halt.asset, partition=batch, closed_by=f"discard: {reason}")
         detail = {"reason": reason, "halted_for": halt.reason, "run_id": halt.run_id}
-        if not stands:
+        if kept is None:
             _call_off(connection, batch)
             detail |= _give_up(connection, batch, reason)
-        detail |= {"batch_discarded": not stands}
+        else:
+            detail |= _let_stand(connection, home, kept)
+        detail |= {"batch_discarded": kept is None}
         audit.append(connection, "halt discarded", f"{halt.asset}/{batch}", detail, person.name)
-    return not stands
+    return kept is None
 
 
 def require_batch(connection: sa.Connection, batch: str) -> Batch:
@@ -124,6 +131,40 @@ def _give_up(connection: sa.Connection, batch: str, reason: str) -> dict[str, ob
     reviews.close_batch(connection, batch)
     batches.set_state(connection, batch, "discarded", reason)
     return {"partition": batch, "withdrawn": withdrawn, "rows": [row.row_id for row in rows]}
+
+
+def _let_stand(connection: sa.Connection, home: Home, kept: Version) -> dict[str, object]:
+    """Put in use what fits to a version that stands, and say how its batch stands then."""
+    batch = kept.partition
+    restored: list[Version] = []
+    withdrawn: list[str] = []
+    for asset, version in Ancestry(connection, batch).fitting(kept).items():
+        if version is None:
+            withdrawn += manifest.withdraw(connection, batch, [asset])
+        else:
+            _refuse_departed(connection, home, version)
+            manifest.use(connection, version)
+            restored.append(version)
+    for version in (kept, *restored):
+        quarantine.put_back(connection, asset=version.asset, partition=batch, run_id=version.run_id)
+    if not open_halts(connection, batch):
+        if batches.was_done(connection, batch) and not withdrawn:
+            batches.set_state(connection, batch, "done")
+        else:
+            cause = f"the halt of {kept.asset} was discarded before everything was made of the batch"
+            batches.set_state(connection, batch, "set_aside", cause)
+    numbers = {version.asset: version.version for version in restored}
+    return {"partition": batch, "restored": numbers, "withdrawn": withdrawn}
+
+
+def _refuse_departed(connection: sa.Connection, home: Home, version: Version) -> None:
+    """Raise Refused when a message of a version is not its batch's any more: it would be in use twice."""
+    batch, others = version.partition, home.warehouse.message_ids(version.path)
+    if batch and (others := others - claims.held_by(connection, batch)):
+        raise Refused(
+            f"Version {version.version} of {version.asset} of batch {batch} would be in use again, and {len(others)} of "
+            f"its messages left the batch since: {min(others)}. Mend the cause and run: orchestrate halt retry {batch}"
+        )
 
 
 def _call_off(connection: sa.Connection, batch: str) -> None:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from orchestration_project.core.errors import Refused
 from orchestration_project.governance import audit, people
 from orchestration_project.governance.people import Person
-from orchestration_project.stores import batches, claims, quarantine, replays
+from orchestration_project.stores import batches, claims, departures, manifest, quarantine, replays
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.quarantine import QuarantinedRow, Selection
 
@@ -111,7 +111,7 @@ def replay(home: Home, selection: Selection, reason: str) -> list[str]:
     these.
 
     The rows leave their batch with the claims on their messages, so that none is a duplicate of itself, and keep file
-    and line. Rows that a later asset computed are refused: their batch runs again instead. All rows go, or none.
+    and line. Behind a halt a version may stand that has one of them: it is in use no more, and the batch runs again. Rows that a later asset computed are refused: their batch runs again instead. All rows go, or none.
     """
     person = people.require(home.settings, "operator")
     rows = _open_rows(home, selection)
@@ -131,7 +131,7 @@ def replay(home: Home, selection: Selection, reason: str) -> list[str]:
         for batch, own in by_batch.items():
             staged += [(batch, entry) for entry in replays.stage(home, batch, own)]
         with home.ledger.write() as connection:
-            return _replay(connection, staged, {row.row_id: row for row in rows}, reason, person)
+            return _replay(connection, home, staged, {row.row_id: row for row in rows}, reason, person)
     except BaseException:
         replays.withdraw(home, [entry for _, entry in staged])
         raise
@@ -139,22 +139,26 @@ def replay(home: Home, selection: Selection, reason: str) -> list[str]:
 
 def discard(home: Home, selection: Selection, reason: str) -> int:
     """Give open rows up; returns how many. The claim on a message that came in with a file ends: whoever sends it again
-    sends a new message.
+    sends a new message, and a version that holds it is in use no more.
+
+    Refused for a computed row behind whose halt a version stands that has it: what becomes of that is decided first.
     """
     person = people.require(home.settings, "operator")
     rows = _open_rows(home, selection)
     with home.ledger.write() as connection:
         _require_open(connection, rows, "discarded")
         for (asset, batch), own in _grouped(rows).items():
+            _refuse_standing(connection, home, asset, batch, own)
             arrived = {row.message_id for row in own if row.file and row.message_id}
             claims.move(connection, arrived, batch, None)
-            batches.end_if_empty(connection, batch, asset=asset, because_of="discard")
-            _audit(connection, "rows discarded", own, reason, person)
+            withdrawn = departures.leave(connection, home, batch, arrived, asset=asset, because_of="discard")
+            _audit(connection, "rows discarded", own, reason, person, withdrawn=withdrawn)
     return len(rows)
 
 
 def _replay(
     connection: sa.Connection,
+    home: Home,
     staged: Sequence[tuple[str, replays.Staged]],
     rows: Mapping[int, QuarantinedRow],
     reason: str,
@@ -168,13 +172,34 @@ def _replay(
         own = [rows[row_id] for entry in entries for row_id in entry.rows]
         successor = batches.open_with(connection, [entry.arrival for entry in entries], cause="replay")
         _require_open(connection, own, "replayed", successor)
-        claims.move(connection, {found for entry in entries for found in entry.message_ids}, batch, successor)
-        claims.move(connection, {found for entry in entries for found in entry.ended}, batch, None)
-        for asset in sorted({row.asset for row in own}):
-            batches.end_if_empty(connection, batch, asset=asset, because_of=successor)
-        _audit(connection, "rows replayed", own, reason, person, successor=successor)
+        kept = {found for entry in entries for found in entry.message_ids}
+        ended = {found for entry in entries for found in entry.ended}
+        claims.move(connection, kept, batch, successor)
+        claims.move(connection, ended, batch, None)
+        for (asset, _), refused in _grouped(own).items():
+            withdrawn = departures.leave(connection, home, batch, kept | ended, asset=asset, because_of=successor)
+            more = {"successor": successor, "withdrawn": withdrawn}
+            _audit(connection, "rows replayed", refused, reason, person, **more)
         opened.append(successor)
     return opened
+
+
+def _refuse_standing(
+    connection: sa.Connection, home: Home, asset: str, batch: str, rows: Sequence[QuarantinedRow]
+) -> None:
+    """Raise Refused when the version in use of an asset that computed these rows has one of them."""
+    computed = [row for row in rows if row.file is None]
+    standing = manifest.current(connection, asset, batch) if computed else None
+    if standing is None:
+        return
+    held = home.warehouse.message_ids(standing.path)
+    for row in computed:
+        if row.message_id in held:
+            raise Refused(
+                f"{asset} of batch {batch} refuses row {row.row_id} by now, and has it in version {standing.version}, "
+                f"which is in use. Let that stand: orchestrate halt discard {batch} "
+                f"Or mend the cause: orchestrate halt retry {batch}"
+            )
 
 
 def _correct(
@@ -244,7 +269,7 @@ def _audit(
     **more: Any,
 ) -> None:
     subject = f"{rows[0].asset}/{rows[0].partition}"
-    detail = {"rows": [row.row_id for row in rows], "reason": reason, **more}
+    detail = {"rows": [row.row_id for row in rows], "reason": reason, "partition": rows[0].partition, **more}
     audit.append(connection, action, subject, detail, person.name)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from orchestration_project.governance import audit
 from orchestration_project.performers.cascade import Decisions
 from orchestration_project.stores import claims
 from orchestration_project.stores.arrivals import Arrivals, keyed_id
@@ -49,7 +50,10 @@ def of_own_messages(asset: str, home: Home, partition: str, arrivals: Arrivals, 
     with home.ledger.write() as connection:
         left = left_with_file(connection, partition)
         wanted = {*ids, *arrivals.unparsable["message_id"]} - left
-        claim = claims.claim_messages(connection, partition, wanted, asset=asset)
+        claim = claims.claim_messages(connection, home, partition, wanted, asset=asset)
+        for old, assets in claim.withdrawn.items():
+            detail = {"partition": old, "withdrawn": assets, "successor": partition}
+            audit.append(connection, "messages taken over", old, detail)
     keep = (ids.isin(claim.held) & ~ids.duplicated()).to_numpy()
     own = arrivals.unparsable["message_id"].isin(claim.held).to_numpy()
     gone = len(left.intersection([*ids, *arrivals.unparsable["message_id"]]))

@@ -28,6 +28,7 @@ import sqlalchemy as sa
 
 from orchestration_project.core.errors import HaltedInput, MissingInput, Refused
 from orchestration_project.stores import manifest
+from orchestration_project.stores.ancestry import Ancestry
 from orchestration_project.stores.arrivals import Arrivals
 from orchestration_project.stores.arrivals import read as read_arrivals
 from orchestration_project.stores.batches import get as get_batch
@@ -121,8 +122,9 @@ def load(
 ) -> Inputs:
     """Read everything a step asks for.
 
-    Raises Refused for a batch that was discarded, HaltedInput when an input's partition has an open halt, MissingInput when an input was never published,
-    NoArrivals when a new batch finds nothing to take in. `own` is the name and schema of the step's output, so that its
+    Raises Refused for a batch that was discarded, HaltedInput when an input's partition has an open halt, MissingInput
+    when an input was never published, StaleInput when two inputs come from different versions of one asset, NoArrivals
+    when a new batch finds nothing to take in. `own` is the name and schema of the step's output, so that its
     view exists before its first row.
     """
     inputs = Inputs({name: home for name in signature.homes} | {name: run for name in signature.runs})
@@ -135,6 +137,9 @@ def load(
     with home.ledger.read() as connection:
         refuse_halted(connection, partition, {wanted.asset for wanted in signature.assets.values()})
         found = {name: _current(connection, wanted.asset, partition) for name, wanted in signature.assets.items()}
+        if partition:
+            own_inputs = [version for version in found.values() if version.partition == partition]
+            Ancestry(connection, partition).require_fitting(own_inputs)
         everything = manifest.all_current(connection) if signature.warehouses else []
     for name, version in found.items():
         inputs.versions[version.asset] = version.version

@@ -110,12 +110,12 @@ def _attempt(step: Step, context: dg.AssetExecutionContext, home: Home, partitio
         before = manifest.current(connection, step.name, partition)
     run = Run(context.run.run_id, context.run.tags, context.log.info)
     inputs = load(home, step.signature, partition, (step.name, arrow_schema(step.contract)), run)
-    computed = _compute(step, home, partition, inputs, _stored_decisions(step, context, home, before))
+    computed = _compute(step, home, partition, inputs, _stored_decisions(step, context, home, partition))
     contract = step.contract
     if computed.decisions is not None:
         contract = answering(contract, computed.decisions.labels)
     checked = check(contract, computed.frame)
-    judgement = judge(checked, home.settings, len(computed.unparsable))
+    judgement = judge(checked, home.settings, len(computed.unparsable), has_batches=bool(partition))
     found = _look(step, home, partition, computed, judgement)
     if judgement.halt is None and found is not None:
         judgement = replace(judgement, halt=found.halt)
@@ -135,9 +135,11 @@ def _attempt(step: Step, context: dg.AssetExecutionContext, home: Home, partitio
         version_of(step.contract),
     )
     replaces = before.version if before else 0
+    takes_arrivals = inputs.arrivals is not None
+    checks = list(check_results(step.name, contract, judgement, partition, takes_arrivals=takes_arrivals))
     if judgement.halt:
         publication.halt(home, outcome, judgement.halt, replaces=replaces, inputs=inputs.versions)
-        yield from check_results(step.name, contract, judgement)
+        yield from checks
         yield from watch_results(step.name, step.watch, found)
         raise dg.Failure(f"{step.name} is halted. {judgement.halt}", allow_retries=False)
     notices = _notices(step, judgement)
@@ -155,7 +157,7 @@ def _attempt(step: Step, context: dg.AssetExecutionContext, home: Home, partitio
     if computed.decisions is not None:
         for event in verdict_events(partition, computed.decisions):
             context.log_event(event)
-    results = [*check_results(step.name, contract, judgement), *watch_results(step.name, step.watch, found)]
+    results = [*checks, *watch_results(step.name, step.watch, found)]
     if step.output_required or version.rows:
         yield dg.MaterializeResult(
             metadata=_metadata(computed, judgement, version),
@@ -166,14 +168,18 @@ def _attempt(step: Step, context: dg.AssetExecutionContext, home: Home, partitio
         yield from results
 
 
-def _stored_decisions(
-    step: Step, context: dg.AssetExecutionContext, home: Home, before: manifest.Version | None
-) -> pd.DataFrame | None:
-    """The decisions that the cascade may reuse; none when the run is to ask again, or when their file is gone."""
-    if step.cascade is None or before is None or context.run.tags.get(RESCORE_TAG) == "true":
+def _stored_decisions(step: Step, context: dg.AssetExecutionContext, home: Home, partition: str) -> pd.DataFrame | None:
+    """The decisions that the cascade may reuse, also of a version that is out of use; none when the run is to ask again,
+    or when their file is gone.
+    """
+    if step.cascade is None or context.run.tags.get(RESCORE_TAG) == "true":
+        return None
+    with home.ledger.read() as connection:
+        last = manifest.latest(connection, step.name, partition)
+    if last is None:
         return None
     try:
-        return home.warehouse.read(before.path).to_pandas()
+        return home.warehouse.read(last.path).to_pandas()
     except ArtifactRefused as refusal:
         context.log.warning(f"{refusal} This run does so and asks the performers again.")
         return None

@@ -133,7 +133,16 @@ def columns_seen(connection: sa.Connection) -> set[str]:
 
 def set_state(connection: sa.Connection, batch: str, state: str, cause: str | None = None) -> None:
     """Record where a batch stands, in the caller's transaction."""
-    connection.execute(sa.update(BATCHES).where(BATCHES.c.batch == batch).values(state=state, cause=cause))
+    values: dict[str, object] = {"state": state, "cause": cause}
+    if state == "done":
+        values["completed_at"] = sa.func.coalesce(BATCHES.c.completed_at, now())
+    connection.execute(sa.update(BATCHES).where(BATCHES.c.batch == batch).values(**values))
+
+
+def was_done(connection: sa.Connection, batch: str) -> bool:
+    """Whether everything was made of a batch once, whatever became of it since."""
+    query = sa.select(BATCHES.c.completed_at).where(BATCHES.c.batch == batch)
+    return connection.execute(query).scalar() is not None
 
 
 def all_ended(connection: sa.Connection, keys: Collection[str]) -> bool:
@@ -171,14 +180,16 @@ def resume_refused(connection: sa.Connection, cause: str) -> list[str]:
     return resumed
 
 
-def end_if_empty(connection: sa.Connection, batch: str, *, asset: str, because_of: str) -> None:
+def end_if_empty(connection: sa.Connection, batch: str, *, asset: str, because_of: str) -> bool:
     """Where all rows of a batch are duplicates or were replayed or discarded, nothing is left to wait for: the asset's
-    halt on it closes, and it is done.
+    halt on it closes, and it is done. Returns whether it is.
     """
     found, gone = get(connection, batch), gone_messages(connection).get(batch, {})
-    if found is not None and found.rows == found.duplicates + sum(gone.values()):
+    is_empty = found is not None and found.rows == found.duplicates + sum(gone.values())
+    if is_empty:
         close_halts(connection, asset=asset, partition=batch, closed_by=because_of)
         set_state(connection, batch, "done")
+    return is_empty
 
 
 def set_duplicates(connection: sa.Connection, batch: str, duplicates: int) -> None:

@@ -7,20 +7,26 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from orchestration_project.stores import batches
+from orchestration_project.stores.departures import leave
+from orchestration_project.stores.home import Home
 from orchestration_project.stores.ledger import insert_new
 from orchestration_project.stores.schema import BATCHES, CLAIMS, HALTS, MANIFEST, QUARANTINE
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What a batch holds after it claimed messages: all their ids, and how many it took over from which batch."""
+    """What a batch holds after it claimed messages: all their ids, how many it took over from which batch, and of which
+    assets such a batch has no version in use any more because it held one of these.
+    """
 
     held: frozenset[str]
     replaced: dict[str, int]
+    withdrawn: dict[str, list[str]]
 
 
-def claim_messages(connection: sa.Connection, batch: str, message_ids: Collection[str], *, asset: str) -> Claim:
+def claim_messages(
+    connection: sa.Connection, home: Home, batch: str, message_ids: Collection[str], *, asset: str
+) -> Claim:
     """Claim message ids for a batch, in addition to those it holds from an earlier run.
 
     Another batch keeps what it holds, but for messages of which `asset`, which takes messages in, could publish
@@ -29,8 +35,12 @@ def claim_messages(connection: sa.Connection, batch: str, message_ids: Collectio
     """
     insert_new(connection, CLAIMS, [{"message_id": message_id, "batch": batch} for message_id in message_ids])
     replaced = _take_over(connection, batch, set(message_ids), asset)
-    held = connection.execute(sa.select(CLAIMS.c.message_id).where(CLAIMS.c.batch == batch)).scalars()
-    return Claim(frozenset(held), replaced)
+    withdrawn = {
+        old: assets
+        for old, moved in replaced.items()
+        if (assets := leave(connection, home, old, moved, asset=asset, because_of=batch))
+    }
+    return Claim(frozenset(held_by(connection, batch)), {old: len(moved) for old, moved in replaced.items()}, withdrawn)
 
 
 def move(connection: sa.Connection, message_ids: Collection[str], old: str, new: str | None) -> None:
@@ -54,13 +64,18 @@ def number_claimed(connection: sa.Connection, batch: str) -> int:
     return connection.execute(sa.select(sa.func.count()).where(CLAIMS.c.batch == batch)).scalar_one()
 
 
+def held_by(connection: sa.Connection, batch: str) -> set[str]:
+    """The messages that a batch holds."""
+    return set(connection.execute(sa.select(CLAIMS.c.message_id).where(CLAIMS.c.batch == batch)).scalars())
+
+
 def batch_of(connection: sa.Connection, message_id: str) -> str | None:
     """The batch that holds a message; None when the message is unknown."""
     return connection.execute(sa.select(CLAIMS.c.batch).where(CLAIMS.c.message_id == message_id)).scalar()
 
 
-def _take_over(connection: sa.Connection, batch: str, message_ids: set[str], asset: str) -> dict[str, int]:
-    """Move the claims of these messages that other batches hold in vain; returns old batch → how many."""
+def _take_over(connection: sa.Connection, batch: str, message_ids: set[str], asset: str) -> dict[str, list[str]]:
+    """Move the claims of these messages that other batches hold in vain; returns old batch → which."""
     given_up: defaultdict[str, list[str]] = defaultdict(list)
     for message_id, old in connection.execute(_held_in_vain(batch, asset)):
         if message_id in message_ids:
@@ -74,8 +89,7 @@ def _take_over(connection: sa.Connection, batch: str, message_ids: set[str], ass
             connection.execute(refused.where(QUARANTINE.c.asset == asset).values(state="superseded"))
         counted = sa.update(BATCHES).where(BATCHES.c.batch == old)
         connection.execute(counted.values(duplicates=BATCHES.c.duplicates + len(moved)))
-        batches.end_if_empty(connection, old, asset=asset, because_of=batch)
-    return {old: len(moved) for old, moved in given_up.items()}
+    return dict(given_up)
 
 
 def _held_in_vain(batch: str, asset: str) -> "sa.CompoundSelect[*tuple[Any, ...]]":

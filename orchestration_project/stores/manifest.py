@@ -57,6 +57,13 @@ def current(connection: sa.Connection, asset: str, partition: str) -> Version | 
     return None if row is None else Version(*row)
 
 
+def latest(connection: sa.Connection, asset: str, partition: str) -> Version | None:
+    """The version that was published last, in use or not; None when nothing was published yet."""
+    query = sa.select(*COLUMNS).where(MANIFEST.c.asset == asset, MANIFEST.c.partition == partition)
+    row = connection.execute(query.order_by(MANIFEST.c.version.desc()).limit(1)).one_or_none()
+    return None if row is None else Version(*row)
+
+
 def all_current(connection: sa.Connection, partition: str | None = None) -> list[Version]:
     """Every version in use, of one partition or of all, in the order of publishing."""
     query = _current().order_by(MANIFEST.c.published_at, MANIFEST.c.asset, MANIFEST.c.partition)
@@ -83,29 +90,40 @@ def publish(
     replaces: int,
     inputs: Mapping[str, int],
 ) -> Version:
-    """Make a file the current version, in the caller's transaction.
+    """Make a file the current version, in the caller's transaction; its number is one more than any had before.
 
     Compare-and-set: raises Conflict as `require_current` does, and the caller's transaction must end without effect.
     """
     require_current(connection, asset=asset, partition=partition, version=replaces, inputs=inputs)
+    last = latest(connection, asset, partition)
+    number = last.version + 1 if last else 1
     connection.execute(
         sa.update(MANIFEST)
         .where(MANIFEST.c.asset == asset, MANIFEST.c.partition == partition, MANIFEST.c.is_current)
         .values(is_current=False)
     )
-    entry = Version(asset, partition, replaces + 1, run_id, file.path, file.sha256, file.rows, dict(inputs), now())
+    entry = Version(asset, partition, number, run_id, file.path, file.sha256, file.rows, dict(inputs), now())
     connection.execute(sa.insert(MANIFEST).values(**vars(entry), is_current=True))
     return entry
 
 
-def withdraw(connection: sa.Connection, partition: str) -> list[str]:
-    """Leave no version of a partition current, in the caller's transaction; returns the assets that had one. The files
-    stay, as those of earlier versions do.
+def use(connection: sa.Connection, version: Version) -> None:
+    """Make a version current that was published before, in the caller's transaction."""
+    its = (MANIFEST.c.asset == version.asset) & (MANIFEST.c.partition == version.partition)
+    is_chosen = MANIFEST.c.version == version.version
+    connection.execute(sa.update(MANIFEST).where(its).values(is_current=is_chosen))
+
+
+def withdraw(connection: sa.Connection, partition: str, assets: Collection[str] | None = None) -> list[str]:
+    """Leave no version of a partition current, or of these assets of it, in the caller's transaction; returns the assets
+    that had one. The files stay, as those of earlier versions do.
     """
     its = (MANIFEST.c.partition == partition) & MANIFEST.c.is_current
-    assets = list(connection.execute(sa.select(MANIFEST.c.asset).where(its).order_by(MANIFEST.c.asset)).scalars())
+    if assets is not None:
+        its &= MANIFEST.c.asset.in_(assets)
+    had = list(connection.execute(sa.select(MANIFEST.c.asset).where(its).order_by(MANIFEST.c.asset)).scalars())
     connection.execute(sa.update(MANIFEST).where(its).values(is_current=False))
-    return assets
+    return had
 
 
 def require_current(

@@ -1,6 +1,6 @@
 """Rows that a gate refused: the raw row is Parquet, what became of it is a row of the ledger.
 
-open → superseded (its asset ran again on its batch), replayed (in a batch of its own) or discarded.
+open → superseded (its asset ran again on its batch, or an earlier version is in use again), replayed (in a batch of its own) or discarded.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -115,6 +115,26 @@ def replace_refused(
             state = "discarded" if state == "discarded" else "open"
             values.append({**shared, **vars(row), "correction": correction, "state": state})
         connection.execute(sa.insert(QUARANTINE), values)
+
+
+def put_back(connection: sa.Connection, *, asset: str, partition: str, run_id: str) -> None:
+    """Let wait what a run refused in place of what later runs refused, for its version is in use again.
+
+    What somebody corrected of a message stays with it, and what left the batch stays gone.
+    """
+    its = (_TABLE.asset == asset) & (_TABLE.partition == partition)
+    gone = sa.select(_TABLE.message_id).where(its, _TABLE.state.in_(_GONE), _TABLE.message_id.is_not(None))
+    later = its & (_TABLE.state == "open") & (_TABLE.run_id != run_id)
+    corrected = sa.select(_TABLE.message_id, _TABLE.correction).where(later, _TABLE.correction.is_not(None))
+    corrections = {message_id: correction for message_id, correction in connection.execute(corrected) if correction}
+    connection.execute(sa.update(QUARANTINE).where(later).values(state="superseded"))
+    waits = its & (_TABLE.run_id == run_id) & (_TABLE.state == "superseded")
+    waits &= _TABLE.message_id.is_(None) | _TABLE.message_id.not_in(gone)
+    for row_id, message_id in connection.execute(sa.select(_TABLE.row_id, _TABLE.message_id).where(waits)).all():
+        values = {"state": "open"}
+        if message_id in corrections:
+            values["correction"] = corrections[message_id]
+        connection.execute(sa.update(QUARANTINE).where(_TABLE.row_id == row_id).values(**values))
 
 
 def correct(connection: sa.Connection, row_id: int, correction: Mapping[str, str | None]) -> None:

@@ -48,6 +48,7 @@ BATCHES = sa.Table(
     sa.Column("state", sa.String, nullable=False, index=True),  # working, done, set_aside, discarded
     sa.Column("cause", sa.String),  # why it was set aside
     sa.Column("opened_at", _MOMENT, nullable=False),
+    sa.Column("completed_at", _MOMENT),  # when it was done first; null: never yet
 )
 
 CLAIMS = sa.Table(
@@ -71,6 +72,7 @@ RUN_REQUESTS = sa.Table(
     sa.Column("heartbeat_at", _MOMENT),
     sa.Column("cause", sa.String),  # why it failed
     sa.Column("tags", sa.JSON),  # more tags of its run; null: none
+    sa.Column("due_at", _MOMENT),  # of another attempt after a failure; null: at once
 )
 
 MANIFEST = sa.Table(

@@ -58,14 +58,21 @@ class Warehouse:
             raise ArtifactRefused(f"{path} is named in the ledger and is not in {self.quarantine}. Put it back.")
         return pyarrow.parquet.ParquetFile(full).read()
 
-    def read(self, path: str) -> "pyarrow.Table":
-        """One version as Arrow; ArtifactRefused if the file is gone."""
+    def read(self, path: str, columns: list[str] | None = None) -> "pyarrow.Table":
+        """One version as Arrow, or those of these columns that it has; ArtifactRefused if the file is gone."""
         import pyarrow.parquet
 
         full = self.root / path
         if not full.is_file():
             raise self._gone(path)
-        return pyarrow.parquet.ParquetFile(full).read()
+        return pyarrow.parquet.ParquetFile(full).read(columns)
+
+    def message_ids(self, path: str) -> set[str]:
+        """The messages that a version has rows of, by their ids; none where its rows name no message. ArtifactRefused if
+        the file is gone.
+        """
+        table = self.read(path, ["message_id"])
+        return set(table["message_id"].to_pylist()) if table.num_columns else set()
 
     def connect(
         self, files: Mapping[str, Iterable[str]], empty: "Mapping[str, pyarrow.Schema] | None" = None
