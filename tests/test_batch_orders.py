@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 
+import pandas as pd
 import pytest
+import shop_workflow
 import sqlalchemy as sa
 from shop_workflow import (
+    Parcel,
     audited,
     counts,
     failure,
@@ -20,6 +23,8 @@ from shop_workflow import (
 
 from orchestration_project.core.errors import Refused, UnknownName
 from orchestration_project.governance import batch_orders
+from orchestration_project.governance.audit_verification import verify_in
+from orchestration_project.model_output import governed_asset
 from orchestration_project.stores import batches, claims, run_requests
 from orchestration_project.stores.halts import record_halt
 from orchestration_project.stores.home import Home
@@ -172,7 +177,7 @@ def test_halt_behind_a_good_version_is_closed_and_that_version_counts_again(home
     assert not batch_orders.discard_halt(home, "b1", "order", WHY)
     assert run(home, parcel).success
     assert rows(home, "order")["message_id"].tolist() == ["a"]
-    assert state(home)[0] == "working"
+    assert state(home)[0] == "set_aside", "nothing says that all was made of it"
 
 
 def test_of_several_halts_one_has_to_be_named(home: Home) -> None:
@@ -183,3 +188,86 @@ def test_of_several_halts_one_has_to_be_named(home: Home) -> None:
         batch_orders.discard_halt(home, "b1", None, WHY)
     batch_orders.discard_halt(home, "b1", "parcel", WHY)
     assert [asset for asset, _, _ in open_halts(home)] == ["order"]
+
+
+# What stands behind a halt that is discarded
+
+
+def halt_of(home: Home, asset: str, reason: str = "Too heavy.") -> None:
+    with home.ledger.write() as connection:
+        record_halt(connection, asset=asset, partition="b1", run_id="later", reason=reason)
+
+
+def done(home: Home) -> None:
+    with home.ledger.write() as connection:
+        batches.set_state(connection, "b1", "done")
+
+
+def made_again_with_a_halt_below(home: Home) -> None:
+    """Orders have a second version; parcels stand at the one of the first, behind a halt."""
+    assert run(home, order, parcel).success
+    done(home)
+    assert batch_orders.retry_batch(home, "b1", WHY)
+    assert run(home, order).success
+    halt_of(home, "parcel")
+
+
+def test_input_goes_back_to_the_version_that_what_stands_was_computed_from(home: Home) -> None:
+    send(home, "a,hello,1", "b,damn,1")
+    made_again_with_a_halt_below(home)
+    batch_orders.discard_halt(home, "b1", "parcel", WHY)
+    found = [version(home, name) for name in ("order", "parcel")]
+    assert [one and one.version for one in found] == [1, 1]
+    assert (open_halts(home), state(home)) == ([], ("done", None))
+    contradictions: list[str] = []
+    with home.ledger.read() as connection:
+        verify_in(connection, home, contradictions.append, [])
+    assert contradictions == []
+    assert run(home, order, parcel).success
+    found = [version(home, name) for name in ("order", "parcel")]
+    assert [(one and one.version, one and dict(one.inputs)) for one in found] == [(3, {}), (2, {"order": 3})]
+
+
+def test_quarantine_goes_back_with_its_version(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    send(home, "a,hello,1", "b,damn,1", "c,dear,1")
+    assert run(home, order, parcel).success
+    monkeypatch.setattr(shop_workflow, "impolite", ["hello"])
+    assert run(home, order).success
+    assert quarantined(home) == [("a", "note_polite")]
+    halt_of(home, "parcel")
+    batch_orders.discard_halt(home, "b1", "parcel", WHY)
+    assert rows(home, "order")["message_id"].tolist() == ["a", "c"]
+    assert quarantined(home) == [("b", "note_polite")]
+    assert state(home) == ("set_aside", "the halt of parcel was discarded before everything was made of the batch")
+
+
+def test_version_with_a_message_that_left_is_not_used_again(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    send(home, "a,hello,1", "b,dear,1")
+    assert run(home, order, parcel).success
+    monkeypatch.setattr(shop_workflow, "impolite", ["hello"])
+    assert run(home, order).success
+    with home.ledger.write() as connection:
+        claims.move(connection, ["a"], "b1", "b7")
+    halt_of(home, "parcel")
+    with pytest.raises(
+        Refused, match=r"^Version 1 of order of batch b1 would be in use again, and 1 of its messages left"
+    ):
+        batch_orders.discard_halt(home, "b1", "parcel", WHY)
+    assert [asset for asset, _, _ in open_halts(home)] == ["parcel"]
+    assert rows(home, "order")["message_id"].tolist() == ["b"]
+
+
+def test_what_is_computed_from_two_versions_of_one_asset_is_refused(home: Home) -> None:
+    @governed_asset(contract=Parcel)
+    def label(order: pd.DataFrame, parcel: pd.DataFrame) -> pd.DataFrame:
+        """What stands on a parcel."""
+        return parcel
+
+    send(home, "a,hello,1")
+    assert run(home, order, parcel, label).success
+    assert run(home, order).success
+    refused = run(home, label)
+    assert not refused.success
+    told = "parcel of batch b1 was computed from version 1 of order, which is at version 2. Materialise parcel again"
+    assert told in failure(refused, "label")
+    assert run(home, parcel, label).success
