@@ -29,7 +29,7 @@ SMALL_WORKFLOW = TESTS / "faults" / "workflow"
 """Put on PYTHONPATH, it replaces `assets/`."""
 
 PATIENCE_SECONDS = 180
-FAST = {"ORCHESTRATE_HEARTBEAT_SECONDS": "0.5", "ORCHESTRATE_LEASE_SECONDS": "30"}
+FAST = {"ORCHESTRATE_HEARTBEAT_SECONDS": "0.5", "ORCHESTRATE_LEASE_SECONDS": "30", "ORCHESTRATE_RETRY_SECONDS": "0.1"}
 """A run is taken for dead after three seconds, an unstarted one after thirty."""
 
 

@@ -9,7 +9,7 @@ from orchestration_project.dispatch import delivery
 from orchestration_project.governance.outcomes import STOPPED, Failure, finish
 from orchestration_project.stores import arrivals, batches, deliveries, halts, outbox, run_requests
 from orchestration_project.stores.home import Home
-from orchestration_project.stores.schema import OUTBOX
+from orchestration_project.stores.schema import OUTBOX, RUN_REQUESTS
 
 LOST = Failure("issue: the power went")
 REFUSED = Failure("no model is in use", is_final=True)
@@ -56,7 +56,10 @@ def notices(home: Home) -> list[tuple[str, str, str]]:
 
 def test_a_run_that_failed_is_told_with_its_cause_what_follows_and_where_to_look(any_home: Home, batch: str) -> None:
     run(any_home, batch, LOST)
-    lines = ["- Why: issue: the power went", "- What follows: attempt 2", "- Run: http://127.0.0.1:3000/runs/run"]
+    with any_home.ledger.read() as connection:
+        due_at = connection.execute(sa.select(RUN_REQUESTS.c.due_at).where(RUN_REQUESTS.c.attempt == 2)).scalar_one()
+    follows = f"- What follows: attempt 2 at {due_at:%H:%M:%S} UTC"
+    lines = ["- Why: issue: the power went", follows, "- Run: http://127.0.0.1:3000/runs/run"]
     assert notices(any_home) == [("run/run", f"A run of batch {batch} failed", "\n".join(lines))]
 
 

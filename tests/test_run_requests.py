@@ -88,7 +88,7 @@ def test_abandoned_lease_is_given_to_the_next_submitter(ledger: Ledger) -> None:
     key = request(ledger)
     assert lease(ledger, seconds=-1)
     with ledger.read() as connection:
-        assert [found.key for found in run_requests.overdue(connection)] == [key]
+        assert [found.key for found in run_requests.overdue(connection, MINUTE)] == [key]
     found = lease(ledger)
     assert found is not None
     assert (found.key, found.state) == (key, "submitted")
@@ -100,7 +100,7 @@ def test_extended_lease_is_not_abandoned(ledger: Ledger) -> None:
     lease(ledger, seconds=-1)
     with ledger.write() as connection:
         run_requests.extend_lease(connection, key, MINUTE)
-        assert run_requests.overdue(connection) == []
+        assert run_requests.overdue(connection, MINUTE) == []
     assert lease(ledger) is None
 
 
@@ -110,7 +110,7 @@ def test_request_whose_run_began_is_never_leased_again(ledger: Ledger) -> None:
     begin(ledger, key, "run1")
     assert lease(ledger) is None
     with ledger.read() as connection:
-        assert run_requests.overdue(connection) == []
+        assert run_requests.overdue(connection, MINUTE) == []
 
 
 def test_run_that_begins_is_known_by_its_request(ledger: Ledger) -> None:
@@ -239,15 +239,6 @@ def test_last_state_is_that_of_the_latest_request(ledger: Ledger) -> None:
     request(ledger, "b2")
     with ledger.read() as connection:
         assert run_requests.last_state(connection, "b1") == "requested"
-
-
-def test_failures_of_a_batch_are_counted_over_all_causes(ledger: Ledger) -> None:
-    end(ledger, request(ledger), "failed")
-    end(ledger, request(ledger), "halted")
-    end(ledger, begin(ledger, None, "by-hand"), "failed")
-    end(ledger, request(ledger, "b2"), "failed")
-    with ledger.read() as connection:
-        assert run_requests.failures(connection, "b1") == 2
 
 
 def test_batch_key_with_slashes_is_no_trouble(ledger: Ledger) -> None:

@@ -33,6 +33,7 @@ REFUSED: dict[str, list[tuple[str, str]]] = {
     "knowledge": [("~nobody-has-this-name/handbook", "Set the path of a folder.")],
     "batches_at_once": [("0", COUNT), ("two", WHOLE)],
     "attempts": [("0", COUNT), ("2.5", WHOLE)],
+    "retry_seconds": [("0", SECONDS), ("inf", SECONDS), ("soon", NUMBER)],
     "lease_seconds": [("0", SECONDS), ("-1", SECONDS), ("nan", SECONDS), ("inf", SECONDS), ("1 min", NUMBER)],
     "heartbeat_seconds": [("0", SECONDS), ("inf", SECONDS), ("fast", NUMBER)],
     "notify": [
@@ -79,6 +80,7 @@ ACCEPTED: dict[str, tuple[str, Any]] = {
     "knowledge": ("/srv/../srv/handbook", Path("/srv/handbook")),
     "batches_at_once": ("8", 8),
     "attempts": ("12", 12),
+    "retry_seconds": ("0.1", 0.1),
     "lease_seconds": ("0.5", 0.5),
     "heartbeat_seconds": ("1e2", 100.0),
     "notify": (

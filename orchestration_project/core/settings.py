@@ -134,7 +134,10 @@ class Settings:
     batches_at_once: int = _setting(
         2, _count, "Batches that are worked on at once; what comes in meanwhile waits for the next."
     )
-    attempts: int = _setting(3, _count, "Runs of a batch before it is set aside.")
+    attempts: int = _setting(3, _count, "Runs of a batch in a row before it is set aside.")
+    retry_seconds: float = _setting(
+        10.0, _seconds, "After a run that failed its batch is tried again after about so long, then twice as long."
+    )
     lease_seconds: float = _setting(60.0, _seconds, "How long a submitter may take before another submits.")
     heartbeat_seconds: float = _setting(5.0, _seconds, "How often a run says that it lives; silent for 6 times: dead.")
     notify: tuple[str, ...] = _setting(

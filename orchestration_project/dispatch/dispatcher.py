@@ -122,7 +122,9 @@ class Dispatcher:
     def _is_any_due(self) -> bool:
         """Whether a request waits; one whose lease ran out is the sensor's, which knows of its run."""
         with self._home.ledger.read() as connection:
-            return any(found.state == "requested" for found in run_requests.open_requests(connection))
+            return any(
+                found.state == "requested" and found.is_due() for found in run_requests.open_requests(connection)
+            )
 
     def _submit(self, request: RunRequest, repository: dict[str, str]) -> None:
         try:

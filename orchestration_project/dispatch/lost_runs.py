@@ -49,8 +49,12 @@ def end_submission(
 
 
 def _end_silent(home: Home, instance: dg.DagsterInstance) -> None:
+    seconds = _silent_seconds(home)
     with home.ledger.read() as connection:
-        silent = run_requests.silent(connection, _silent_seconds(home))
+        silent, ahead = run_requests.silent(connection, seconds), run_requests.heard_ahead(connection, seconds)
+    if ahead:
+        with home.ledger.write() as connection:
+            run_requests.hear_now(connection, seconds)
     for found in silent:
         run = instance.get_run_by_id(found.run_id) if found.run_id else None
         failure = STOPPED if is_stopped(run) else Failure("the run's process is gone")
@@ -66,7 +70,7 @@ def _end_unstarted(home: Home, instance: dg.DagsterInstance) -> None:
     never handed to the queue, the next submitter takes the request.
     """
     with home.ledger.read() as connection:
-        overdue = run_requests.overdue(connection)
+        overdue = run_requests.overdue(connection, home.settings.lease_seconds)
     for found in overdue:
         record = next(iter(instance.get_run_records(dg.RunsFilter(tags={KEY_TAG: found.key}), limit=1)), None)
         if record is None or record.dagster_run.status == dg.DagsterRunStatus.NOT_STARTED:
@@ -91,7 +95,7 @@ def _end_forgotten(home: Home, instance: dg.DagsterInstance) -> None:
         with home.ledger.read() as connection:
             heard = run_requests.last_heard(connection, run.run_id)
         if heard is not None:
-            is_lost = heard < now() - timedelta(seconds=_silent_seconds(home))
+            is_lost = abs(now() - heard) > timedelta(seconds=_silent_seconds(home))  # ahead: the clock stepped back
         else:
             is_ours = run.status != dg.DagsterRunStatus.STARTED or KEY_TAG in run.tags
             is_lost = is_ours and _is_overdue(home, record)

@@ -4,6 +4,7 @@ project is told of a failure and of a halt.
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import timedelta
 
 import sqlalchemy as sa
 
@@ -11,6 +12,7 @@ from orchestration_project.governance import audit
 from orchestration_project.stores import batches, manifest, outbox, run_requests
 from orchestration_project.stores.halts import open_halts
 from orchestration_project.stores.home import Home
+from orchestration_project.stores.ledger import now
 from orchestration_project.stores.outbox import Notice
 
 
@@ -104,7 +106,10 @@ def _what_follows(connection: sa.Connection, batch: str) -> list[str]:
     if found.state == "set_aside":
         return ["What follows: the batch is set aside"]
     asked = run_requests.open_requests(connection, batch)
-    return [f"What follows: attempt {asked[-1].attempt}"] if asked else []
+    if not asked:
+        return []
+    due_at = asked[-1].due_at
+    return [f"What follows: attempt {asked[-1].attempt}{f' at {due_at:%H:%M:%S} UTC' if due_at else ''}"]
 
 
 def _body(lines: list[str]) -> str:
@@ -123,7 +128,9 @@ def _go_on(connection: sa.Connection, batch: str, required: Collection[str] | No
 def _try_again(home: Home, connection: sa.Connection, key: str, batch: str, cause: str) -> None:
     failed = run_requests.failures(connection, batch)
     if failed < home.settings.attempts:
-        run_requests.request(connection, batch=batch, cause=key.rsplit("/", 2)[1], attempt=failed + 1)
+        _, asked, attempt = key.rsplit("/", 2)
+        due_at = now() + timedelta(seconds=run_requests.wait_seconds(failed, home.settings.retry_seconds))
+        run_requests.request(connection, batch=batch, cause=asked, attempt=int(attempt) + 1, due_at=due_at)
     else:
         _set_aside(connection, batch, f"{failed} runs failed; the last: {cause}")
 

@@ -56,8 +56,10 @@ def open_due(home: Home) -> None:
 
 
 def has_room(connection: sa.Connection, home: Home) -> bool:
-    """Whether fewer batches are worked on, or wait for their run, than the setting allows."""
-    under_way = {found.batch for found in run_requests.open_requests(connection)} - {UNPARTITIONED}
+    """Whether fewer batches are worked on, or wait for their run, than the setting allows. One that failed and is not
+    due yet keeps no other waiting.
+    """
+    under_way = {found.batch for found in run_requests.open_requests(connection) if found.is_due()} - {UNPARTITIONED}
     return len(under_way) < home.settings.batches_at_once
 
 

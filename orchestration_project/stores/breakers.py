@@ -17,7 +17,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from orchestration_project.stores.ledger import now
+from orchestration_project.stores.ledger import is_over, now
 from orchestration_project.stores.schema import BREAKERS
 
 State = Literal["closed", "open", "half_open"]
@@ -46,7 +46,7 @@ class Breaker:
         if self.probe_at is None:
             return False
         longest = max(wait_seconds(self.openings, first_wait_seconds), lease_seconds)
-        return not now() < self.probe_at <= now() + timedelta(seconds=longest)
+        return is_over(self.probe_at, longest)
 
 
 def get(connection: sa.Connection, performer: str) -> Breaker | None:

@@ -19,7 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from orchestration_project.core.errors import Refused, UnknownName
-from orchestration_project.stores.ledger import Ledger, insert_new, now
+from orchestration_project.stores.ledger import Ledger, insert_new, is_over, now
 from orchestration_project.stores.schema import DELIVERIES, DELIVERY_ATTEMPTS, DELIVERY_TARGETS, OUTBOX
 
 FIRST_WAIT_SECONDS = 2.0
@@ -255,7 +255,7 @@ def _first_of_all(connection: sa.Connection) -> int:
 def _is_free(connection: sa.Connection, target: str) -> bool:
     query = sa.select(_TARGET.lease_until).where(_TARGET.target == target)
     lease_until = connection.execute(query).scalar()
-    return lease_until is None or lease_until <= now()
+    return lease_until is None or is_over(lease_until, LEASE_SECONDS)
 
 
 def _first_waiting(connection: sa.Connection, target: str) -> Mapping[str, Any] | None:
@@ -268,7 +268,7 @@ def _first_waiting(connection: sa.Connection, target: str) -> Mapping[str, Any] 
 
 
 def _is_due(row: Mapping[str, Any] | None) -> bool:
-    return row is not None and row["next_attempt_at"] <= now()
+    return row is not None and is_over(row["next_attempt_at"], MOST_WAIT_SECONDS)
 
 
 def _update(connection: sa.Connection, delivery_id: int, **values: object) -> None:

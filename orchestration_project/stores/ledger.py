@@ -12,7 +12,7 @@ import sqlite3
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -97,6 +97,13 @@ class Ledger:
 def now() -> datetime:
     """This moment, in UTC."""
     return datetime.now(UTC)
+
+
+def is_over(moment: datetime, longest_seconds: float) -> bool:
+    """Whether a moment has come that was set at most so many seconds ahead. It has, too, where it lies further ahead: the
+    clock was stepped back since, and nobody waits for it to catch up.
+    """
+    return not now() < moment <= now() + timedelta(seconds=longest_seconds)
 
 
 def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> int:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from orchestration_project.stores.ledger import now
+from orchestration_project.stores.ledger import is_over, now
 from orchestration_project.stores.schema import QUARANTINE, REVIEWS, VERDICTS
 
 State = Literal["open", "decided", "overdue", "closed"]
@@ -72,12 +72,10 @@ class Review:
         return f"{self.asset}/{self.partition}"
 
     def is_claimed_by_other(self, person: str, claim_minutes: float) -> bool:
-        """Whether somebody else has it in hand. A claim that ends later than any can was made before the clock was set
-        back: it counts as over.
-        """
+        """Whether somebody else has it in hand."""
         if self.claimed_by in (None, person) or self.claimed_until is None:
             return False
-        return 0 < (self.claimed_until - now()).total_seconds() <= claim_minutes * 60
+        return not is_over(self.claimed_until, claim_minutes * 60)
 
 
 def get(connection: sa.Connection, review_id: int) -> Review | None:

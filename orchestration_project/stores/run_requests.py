@@ -4,15 +4,16 @@ the run itself.
 requested → submitted (under a lease) → running (while its heart beats) → succeeded, halted, refused, stopped or failed
 """
 
+import random
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
 from orchestration_project.core.errors import Refused
-from orchestration_project.stores.ledger import insert_new, now
+from orchestration_project.stores.ledger import insert_new, is_over, now
 from orchestration_project.stores.schema import RUN_REQUESTS
 
 WORKFLOW = "workflow"
@@ -27,13 +28,15 @@ REVIEWERS_TAG = "orchestrate/reviewers"
 SILENT_BEATS = 6
 """A run that has missed this many heartbeats is taken for dead."""
 
+LONGEST_WAIT_SECONDS = 3600.0
+
 _TABLE = RUN_REQUESTS.c
 _ENDED = ("succeeded", "halted", "refused", "stopped", "failed")
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """One row that asks for a run; `tags` are more tags of its run."""
+    """One row that asks for a run; `tags` are more tags of its run, `due_at` is when it may begin (None: at once)."""
 
     key: str
     batch: str
@@ -42,28 +45,35 @@ class RunRequest:
     state: str
     run_id: str | None
     tags: dict[str, str] | None = None
+    due_at: datetime | None = None
+
+    def is_due(self) -> bool:
+        """Whether nothing is waited for any more: another attempt after a failure waits for a while."""
+        return self.due_at is None or is_over(self.due_at, LONGEST_WAIT_SECONDS)
 
     def run_tags(self) -> dict[str, str]:
         """The tags that its run has."""
         return {**(self.tags or {}), KEY_TAG: self.key}
 
 
-def request(connection: sa.Connection, *, batch: str, cause: str, attempt: int = 1) -> str:
+def request(
+    connection: sa.Connection, *, batch: str, cause: str, attempt: int = 1, due_at: datetime | None = None
+) -> str:
     """Ask for a run on a batch, in the caller's transaction; asking twice is asking once.
 
     Where that attempt has ended, the next one is asked for. Another attempt runs the job of the last one before, with
-    its tags; the first runs the workflow.
+    its tags; the first runs the workflow. With `due_at` it is no earlier: another attempt after a failure.
     """
     key = f"{batch}/{cause}/{attempt}"
     query = sa.select(_TABLE.job, _TABLE.tags).where(_is_of(batch, cause), _TABLE.attempt < attempt)
     last = connection.execute(query.order_by(_TABLE.attempt.desc()).limit(1)).one_or_none()
     job, tags = last or (WORKFLOW, None)
-    row = {"key": key, "batch": batch, "job": job, "attempt": attempt, "state": "requested", "requested_at": now()}
-    row["tags"] = tags
+    row = {"key": key, "batch": batch, "job": job, "attempt": attempt, "state": "requested", "tags": tags}
+    row |= {"requested_at": _moment(connection, batch), "due_at": due_at}
     if not insert_new(connection, RUN_REQUESTS, [row]):
         state = connection.execute(sa.select(_TABLE.state).where(_TABLE.key == key)).scalar_one()
         if state in _ENDED:
-            return request(connection, batch=batch, cause=cause, attempt=attempt + 1)
+            return request(connection, batch=batch, cause=cause, attempt=attempt + 1, due_at=due_at)
     return key
 
 
@@ -87,7 +97,7 @@ def request_after_verdict(connection: sa.Connection, *, batch: str, asset: str, 
     key = f"{batch}/{cause}/{attempt}"
     row = {"key": key, "batch": batch, "job": verdict_job_name(asset), "attempt": attempt, "state": "requested"}
     tags = _reviewed_by([person])
-    connection.execute(sa.insert(RUN_REQUESTS).values(**row, requested_at=now(), tags=tags))
+    connection.execute(sa.insert(RUN_REQUESTS).values(**row, requested_at=_moment(connection, batch), tags=tags))
     return key
 
 
@@ -101,11 +111,12 @@ def verdict_job_name(asset: str) -> str:
 
 
 def lease_next(connection: sa.Connection, seconds: float, *, with_abandoned: bool = True) -> RunRequest | None:
-    """Take the oldest request that waits, or (`with_abandoned`) whose submitter's lease ran out before the run began;
-    None when there is none.
+    """Take the oldest request that waits and is due, or (`with_abandoned`) whose submitter's lease ran out before the
+    run began; None when there is none.
     """
-    waits = _TABLE.state == "requested"
-    abandoned = sa.and_(_TABLE.state == "submitted", _TABLE.lease_until < now())
+    is_due = _TABLE.due_at.is_(None) | _is_over(_TABLE.due_at, LONGEST_WAIT_SECONDS)
+    waits = (_TABLE.state == "requested") & is_due
+    abandoned = (_TABLE.state == "submitted") & _is_over(_TABLE.lease_until, seconds)
     query = (
         _requests()
         .where(waits | abandoned if with_abandoned else waits)
@@ -120,9 +131,10 @@ def lease_next(connection: sa.Connection, seconds: float, *, with_abandoned: boo
     return leased
 
 
-def overdue(connection: sa.Connection) -> list[RunRequest]:
-    """Submitted requests whose lease ran out before their run began."""
-    query = _requests().where(_TABLE.state == "submitted", _TABLE.lease_until < now()).order_by(_TABLE.key)
+def overdue(connection: sa.Connection, lease_seconds: float) -> list[RunRequest]:
+    """Submitted requests whose lease, of so many seconds, ran out before their run began."""
+    query = _requests().where(_TABLE.state == "submitted", _is_over(_TABLE.lease_until, lease_seconds))
+    query = query.order_by(_TABLE.key)
     return [RunRequest(*row) for row in connection.execute(query)]
 
 
@@ -142,7 +154,7 @@ def begin(connection: sa.Connection, *, key: str | None, batch: str, run_id: str
     row = connection.execute(sa.select(RUN_REQUESTS).where(_TABLE.key == key)).mappings().one_or_none()
     if row is None:
         raise Refused(f"No run was requested as '{key}'. Start the run without the tag {KEY_TAG}.")
-    alive = row["state"] == "running" and row["heartbeat_at"] > now() - timedelta(seconds=silent_seconds)
+    alive = row["state"] == "running" and abs(now() - row["heartbeat_at"]) < timedelta(seconds=silent_seconds)
     if row["run_id"] != run_id and (alive or row["state"] in _ENDED):
         raise Refused(f"Run {row['run_id']} already answers '{key}' ({row['state']}). Nothing is left to do.")
     _update(connection, key, state="running", run_id=run_id, heartbeat_at=now())
@@ -173,6 +185,16 @@ def silent(connection: sa.Connection, seconds: float) -> list[RunRequest]:
     return [RunRequest(*row) for row in connection.execute(query.order_by(_TABLE.key))]
 
 
+def heard_ahead(connection: sa.Connection, seconds: float) -> bool:
+    """Whether a run was heard of so many seconds from now, or later: the clock was stepped back since."""
+    return connection.execute(sa.select(_TABLE.key).where(_is_heard_ahead(seconds)).limit(1)).first() is not None
+
+
+def hear_now(connection: sa.Connection, seconds: float) -> None:
+    """Count the silence of such runs from now on: one that lives says so before it is over."""
+    connection.execute(sa.update(RUN_REQUESTS).where(_is_heard_ahead(seconds)).values(heartbeat_at=now()))
+
+
 def last_heard(connection: sa.Connection, run_id: str) -> datetime | None:
     """When a run last said that it lives; None when it never began, or another run answers its request by now."""
     query = sa.select(_TABLE.heartbeat_at).where(_TABLE.run_id == run_id)
@@ -201,9 +223,38 @@ def last_state(connection: sa.Connection, batch: str) -> str | None:
 
 
 def failures(connection: sa.Connection, batch: str) -> int:
-    """How many runs of a batch failed."""
-    query = sa.select(sa.func.count()).where(_TABLE.batch == batch, _TABLE.state == "failed")
-    return connection.execute(query).scalar_one()
+    """How many runs of a batch failed in a row: since one that did not, or since somebody or something new asked."""
+    query = sa.select(_TABLE.state, _TABLE.due_at).where(_TABLE.batch == batch, _TABLE.state.in_(_ENDED))
+    number = 0
+    for state, due_at in connection.execute(query.order_by(_TABLE.requested_at.desc(), _TABLE.key.desc())):
+        if state != "failed":
+            break
+        number += 1
+        if due_at is None:
+            break
+    return number
+
+
+def wait_seconds(failures: int, first_seconds: float) -> float:
+    """How long to wait after so many failures in a row: twice as long after each, from half to one and a half of that,
+    so that batches which failed together are not tried again together.
+    """
+    return min(LONGEST_WAIT_SECONDS, first_seconds * 2 ** (failures - 1) * random.uniform(0.5, 1.5))
+
+
+def _moment(connection: sa.Connection, batch: str) -> datetime:
+    """This moment, or right behind the batch's latest request where the clock was stepped back: they stay in order."""
+    last = connection.execute(sa.select(sa.func.max(_TABLE.requested_at)).where(_TABLE.batch == batch)).scalar()
+    return now() if last is None else max(now(), last + timedelta(microseconds=1))
+
+
+def _is_over(column: "sa.ColumnElement[datetime]", longest_seconds: float) -> sa.ColumnElement[bool]:
+    """`ledger.is_over` as a condition."""
+    return (column <= now()) | (column > now() + timedelta(seconds=longest_seconds))
+
+
+def _is_heard_ahead(seconds: float) -> sa.ColumnElement[bool]:
+    return sa.and_(_TABLE.state == "running", _TABLE.heartbeat_at > now() + timedelta(seconds=seconds))
 
 
 def _is_of(batch: str, cause: str) -> sa.ColumnElement[bool]:
@@ -217,7 +268,7 @@ def _reviewed_by(names: Iterable[str]) -> dict[str, str] | None:
 
 
 def _requests() -> "sa.Select[*tuple[Any, ...]]":
-    return sa.select(_TABLE.key, _TABLE.batch, _TABLE.job, _TABLE.attempt, _TABLE.state, _TABLE.run_id, _TABLE.tags)
+    return sa.select(*(_TABLE[entry.name] for entry in fields(RunRequest)))
 
 
 def _update(connection: sa.Connection, key: str, **values: object) -> None:
