@@ -1,6 +1,7 @@
 """Attempts: what failed is tried again, then set aside with its cause; what was refused waits for what it lacks."""
 
 import signal
+import sqlite3
 
 import dagster as dg
 import pytest
@@ -8,7 +9,7 @@ import sqlalchemy as sa
 from note_workflow import batch_of, fail, in_the_way, promote, requests, run, run_next, send
 
 from orchestration_project.governance import audit
-from orchestration_project.stores import batches
+from orchestration_project.stores import batches, ledger
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.schema import AUDIT, RUN_REQUESTS
 
@@ -42,6 +43,32 @@ def test_step_failure_is_tried_again_until_it_succeeds(
     assert run_next(home, instance)
     assert batch_of(home, batch).state == "done"
     assert requests(home) == [("arrival", 1, "failed"), ("arrival", 2, "failed"), ("arrival", 3, "succeeded")]
+
+
+def test_run_that_finds_the_ledger_locked_is_tried_again(
+    home: Home, instance: dg.DagsterInstance, promoted: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lock() -> None:
+        """Another program begins to write, and has not ended when the step gives up."""
+        other = sqlite3.connect(home.root / "ledger.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            with Home(home.settings).ledger.write():
+                pass
+        finally:
+            other.close()
+
+    monkeypatch.setattr(ledger, "BUSY_TIMEOUT_SECONDS", 0.05)
+    in_the_way.append(lock)
+    batch = send(home, "angry")
+    result = run_next(home, instance)
+    assert result is not None and not result.success
+    cause = "is locked: others kept it for more than 0.05 seconds"
+    with home.ledger.read() as connection:
+        assert cause in str(connection.execute(sa.select(RUN_REQUESTS.c.cause)).scalars().first())
+    assert run_next(home, instance)
+    assert batch_of(home, batch).state == "done"
+    assert requests(home) == [("arrival", 1, "failed"), ("arrival", 2, "succeeded")]
 
 
 def test_third_failure_sets_the_batch_aside_with_the_cause(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from shop_workflow import audited, order, run, send
 
-from orchestration_project.core.errors import NotEntitled, Refused
+from orchestration_project.core.errors import NotEntitled, Refused, UnknownName
 from orchestration_project.governance.contract_orders import accept_column
 from orchestration_project.stores.accepted_columns import read_accepted
 from orchestration_project.stores.home import Home
@@ -34,6 +34,12 @@ def test_column_that_is_accepted_already_is_refused_and_audited_once(halted: Hom
         accept_column(halted, "order", "colour", None, "of no use")
     assert read_accepted(halted.settings.accepted_columns) == {"order": {"colour": "note"}}
     assert audited(halted).count(("column accepted", "order")) == 1
+
+
+def test_asset_that_never_ran_is_refused_and_nothing_is_written(halted: Home) -> None:
+    with pytest.raises(UnknownName, match=r"No asset 'ordr' has published or halted here\. Did you mean 'order'\?"):
+        accept_column(halted, "ordr", "colour", None, "of no use")
+    assert not halted.settings.accepted_columns.exists()
 
 
 def test_whoever_is_no_operator_may_not(halted: Home, tmp_path: Path) -> None:

@@ -279,13 +279,22 @@ def test_locked_ledger_says_so_and_is_written_when_the_lock_is_gone(
     assert claim(ledger, "m1") == 1
 
 
-def test_ledger_that_is_locked_when_it_is_opened_says_so(ledger: Ledger, ledger_url: str, impatient: None) -> None:
+def test_ledger_that_is_locked_when_it_is_opened_is_read(ledger: Ledger, ledger_url: str, impatient: None) -> None:
     claim(ledger, "before")
     with locked(ledger_url):
         again = Ledger(ledger_url)
-        assert "is locked" in unavailable(again, claimed)
-    assert claimed(again) == ["before"]
+        assert claimed(again) == ["before"]
+        assert "is locked" in unavailable(again)
     again.close()
+
+
+def test_ledger_that_is_locked_before_its_tables_are_made_says_so(tmp_path: Path, impatient: None) -> None:
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    new = Ledger(url)
+    with locked(url):
+        assert "is locked" in unavailable(new, claimed)
+    assert claimed(new) == []
+    new.close()
 
 
 def test_what_was_written_before_the_disk_was_full_is_not_kept(sqlite_file: Path) -> None:

@@ -14,11 +14,12 @@ def accept_column(home: Home, asset: str, column: str, name: str | None, reason:
     """Accept a column of inbound files under another name, or (None) to be left out; returns the batches that are halted
     at the asset, which may go on now.
 
-    It is written into the file of accepted columns, and audited. Takes the role operator. UnknownName for a column that
-    never came in, and for a name that neither the asset's rows nor any file knows.
+    It is written into the file of accepted columns, and audited. Takes the role operator. UnknownName for an asset that
+    never ran here, a column that never came in, and a name that neither the asset's rows nor any file knows.
     """
     person = people.require(home.settings, "operator")
     with home.ledger.read() as connection:
+        _require_asset(connection, asset)
         seen = columns_seen(connection)
         if column not in seen:
             raise UnknownName(f"No file that came in has a column '{column}'.{did_you_mean(column, seen)}")
@@ -32,6 +33,13 @@ def accept_column(home: Home, asset: str, column: str, name: str | None, reason:
             connection, "column accepted", asset, {"column": column, "name": name, "reason": reason}, person.name
         )
         return [halt.partition for halt in open_halts(connection) if halt.asset == asset]
+
+
+def _require_asset(connection: sa.Connection, asset: str) -> None:
+    """What it published, or where it halted, shows that an asset ran."""
+    known = {found.asset for found in [*manifest.all_current(connection), *open_halts(connection)]}
+    if asset not in known:
+        raise UnknownName(f"No asset '{asset}' has published or halted here.{did_you_mean(asset, known)}")
 
 
 def _require_name(connection: sa.Connection, home: Home, asset: str, name: str) -> None:

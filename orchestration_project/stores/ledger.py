@@ -241,6 +241,9 @@ def _migrate(engine: sa.Engine) -> None:
             Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _unavailable(engine.url, _NOT_OPENED, error) from error
+    with engine.connect() as connection:
+        if _stored_revision(connection) == latest_revision():
+            return  # nobody who only reads waits for the one who writes
     with engine.connect().execution_options(is_write=True) as connection, connection.begin():
         stored = _stored_revision(connection)
         if stored == latest_revision():
