@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from orchestration_project.cli.main import app
 from orchestration_project.cli.work import hold_running_lock
 from orchestration_project.core.errors import OrchestrationError
+from orchestration_project.stores.halts import record_halt
 from orchestration_project.stores.home import Home
 
 
@@ -56,6 +57,18 @@ def test_batch_shows_its_files_messages_and_versions(home: Home) -> None:
     assert found["messages"] == {"working": 1}
     assert [(entry["asset"], entry["version"]) for entry in found["versions"]] == [("order", 1)]
     assert "orders.csv" in say("batch", "show", "good")
+
+
+def test_version_that_is_read_behind_a_halt_is_marked_with_the_halted_run(home: Home) -> None:
+    (version,) = json.loads(say("batch", "show", "good", "--json"))["versions"]
+    assert version["halted_since"] is None
+    with home.ledger.write() as connection:
+        record_halt(connection, asset="order", partition="good", run_id="later", reason="All rows were refused.")
+    (version,) = json.loads(say("batch", "show", "good", "--json"))["versions"]
+    assert version["halted_since"] == "later"
+    shown = say("batch", "show", "good").splitlines()
+    assert [line.split()[-2] for line in shown if line.startswith("│ order ")] == ["later"]
+    assert json.loads(say("batch", "show", "bad", "--json"))["versions"] == []
 
 
 def test_halt_shows_its_reason_and_is_retried(home: Home) -> None:

@@ -16,6 +16,7 @@ from orchestration_project.cli.main import app, verbs
 from orchestration_project.core.errors import OrchestrationError, Refused, UnknownName
 from orchestration_project.core.settings import Settings
 from orchestration_project.stores import batches, ledger, manifest
+from orchestration_project.stores.halts import record_halt
 from orchestration_project.stores.home import Home, prepared_home
 from orchestration_project.stores.ledger import insert_new
 from orchestration_project.stores.schema import CLAIMS
@@ -226,6 +227,51 @@ def test_sql_answers_from_the_asset_tables(home_with_a_table: Home) -> None:
     expected = [{"batch": "b1", "label": "late", "n": 2}, {"batch": "b1", "label": "rude", "n": 1}]
     assert json.loads(run("sql", query, "--json").output) == expected
     assert "topic" in run("sql").output
+
+
+def publish(home: Home, asset: str, **row: object) -> None:
+    import pyarrow
+
+    file = home.warehouse.write(asset, "b1", "run-1", pyarrow.Table.from_pylist([row]))
+    with home.ledger.write() as connection:
+        manifest.publish(connection, asset=asset, partition="b1", run_id="run-1", file=file, replaces=0, inputs={})
+
+
+def halt(home: Home, asset: str, partition: str = "b1") -> None:
+    with home.ledger.write() as connection:
+        record_halt(connection, asset=asset, partition=partition, run_id="run-2", reason="All rows were refused.")
+
+
+def test_sql_names_what_it_read_behind_a_halt(home_with_a_table: Home) -> None:
+    publish(home_with_a_table, "order", pieces=1)
+    halt(home_with_a_table, "order")
+    halt(home_with_a_table, "topic", "never published")
+    unmarked = run("sql", "SELECT label FROM topic ORDER BY label", "--json")
+    assert (unmarked.exit_code, unmarked.stderr) == (0, "")
+    marked = run("sql", 'SELECT label, pieces FROM topic JOIN "order" USING (batch) LIMIT 1', "--json")
+    assert json.loads(marked.stdout) == [{"label": "late", "pieces": 1}]
+    assert marked.stderr == (
+        "✗ order of batch b1 is halted since run run-2. The table holds its last good version. "
+        "See: orchestrate halt list\n"
+    )
+    assert run("sql").stderr == "", "a list of tables reads none"
+
+
+def test_explain_marks_the_rows_that_are_read_behind_a_halt(home: Home) -> None:
+    decision = {"label": "glad", "confidence": 0.9, "accepted": True, "decided_by": "rules", "performer": "reader"}
+    with home.ledger.write() as connection:
+        insert_new(connection, CLAIMS, [{"message_id": "m1", "batch": "b1"}])
+    publish(home, "note", message_id="m1", text="Thanks")
+    publish(home, "mood", message_id="m1", **decision, version="1", reason="a word")
+    publish(home, "route", message_id="m1", team="Post")
+    assert "halted" not in run("explain", "m1").stdout
+    marked: list[str] = []
+    for asset in ("note", "mood", "route"):
+        halt(home, asset)
+        marked.append(asset)
+        shown = run("explain", "m1").stdout
+        assert shown.count("halted since run run-2") == len(marked)
+        assert [entry["asset"] for entry in json.loads(run("explain", "m1", "--json").stdout)["halted"]] == marked
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from orchestration_project.stores import halts
+from orchestration_project.stores import halts, manifest
 from orchestration_project.stores.halts import Halt
 from orchestration_project.stores.ledger import Ledger, now
 from orchestration_project.stores.schema import HALTS
+from orchestration_project.stores.warehouse import StoredFile
 
 
 def halt(
@@ -89,6 +90,51 @@ def test_closed_halt_may_open_again(ledger: Ledger) -> None:
     halt(ledger, run_id="r3")
     assert [each.run_id for each in found(ledger)] == ["r3"]
     assert recorded(ledger) == [("r1", "r2", True), ("r3", None, False)]
+
+
+def publish(ledger: Ledger, asset: str, partition: str) -> None:
+    file = StoredFile(f"{asset}.parquet", "sha", 1)
+    with ledger.write() as connection:
+        manifest.publish(connection, asset=asset, partition=partition, run_id="r0", file=file, replaces=0, inputs={})
+
+
+def halted_since(ledger: Ledger, partition: str | None = None) -> list[tuple[str, str, str]]:
+    with ledger.read() as connection:
+        return [(each.asset, each.partition, each.run_id) for each in halts.halted_since(connection, partition)]
+
+
+def test_halted_since_is_what_is_read_behind_an_open_halt(ledger: Ledger) -> None:
+    for asset, partition in (("feedback", "b1"), ("feedback", "b2"), ("issue", "b1"), ("labels", "")):
+        publish(ledger, asset, partition)
+    assert halted_since(ledger) == []
+    halt(ledger, "labels", "", run_id="r1")
+    halt(ledger, "feedback", "b1", run_id="r2")
+    assert halted_since(ledger) == [("labels", "", "r1"), ("feedback", "b1", "r2")]
+    assert halted_since(ledger, "b1") == [("feedback", "b1", "r2")]
+    assert halted_since(ledger, "b2") == []
+
+
+def test_what_was_never_published_or_was_withdrawn_is_not_read_behind_its_halt(ledger: Ledger) -> None:
+    halt(ledger, "issue", "b1")
+    publish(ledger, "feedback", "b1")
+    halt(ledger, "feedback", "b1")
+    with ledger.write() as connection:
+        manifest.withdraw(connection, "b1")
+    assert (halted_since(ledger), len(found(ledger))) == ([], 2)
+
+
+def test_closed_halt_marks_nothing(ledger: Ledger) -> None:
+    publish(ledger, "feedback", "b1")
+    halt(ledger)
+    close(ledger)
+    assert halted_since(ledger) == []
+
+
+def test_halt_says_where_it_is_and_of_what_has_no_batch_just_the_asset(ledger: Ledger) -> None:
+    halt(ledger, "feedback", "b1")
+    halt(ledger, "labels", "")
+    told = [each.told for each in found(ledger)]
+    assert told == ["feedback of batch b1 is halted since run r1", "labels is halted since run r1"]
 
 
 def test_halt_of_a_transaction_that_failed_does_not_exist_and_closed_nothing(ledger: Ledger) -> None:

@@ -11,7 +11,7 @@ from shop_workflow import mood_asset, order, parcel, run, send
 from orchestration_project.core.errors import UnknownName
 from orchestration_project.model_output import BATCHES
 from orchestration_project.performers.scripted import same_answer
-from orchestration_project.stores import claims, manifest, outbox, quarantine
+from orchestration_project.stores import claims, halts, manifest, outbox, quarantine
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.outbox import Notice
 from orchestration_project.stores.quarantine import RefusedRow
@@ -55,8 +55,10 @@ def test_story_tells_what_came_in_who_decided_what_was_made_of_it_and_what_was_a
     )
     assert story_of(any_home, "m1") == {
         "message": {"message_id": "m1", "text": "Fire!", "batch": "b1"},
+        "source": "note",
         "decisions": [{"asset": "mood", **DECISION, "batch": "b1", "run_id": "run of mood"}],
         "records": [{"asset": "route", "message_id": "m1", "team": "Fire brigade"}],
+        "halted": [],
         "quarantined": [],
         "alerts": ["A fire"],
     }
@@ -85,6 +87,18 @@ def test_story_is_of_the_current_versions_and_of_the_messages_own_batch(any_home
     assert story_of(any_home, "m1")["records"] == []
 
 
+def test_halts_are_told_of_the_assets_that_the_message_has_rows_of(any_home: Home) -> None:
+    claim(any_home, "m1", "m2")
+    publish(any_home, "note", {"message_id": "m1"}, {"message_id": "m2"})
+    publish(any_home, "route", {"message_id": "m1"}, note=1)
+    with any_home.ledger.write() as connection:
+        for asset, batch in (("route", "b1"), ("never_published", "b1"), ("note", "b2")):
+            halts.record_halt(connection, asset=asset, partition=batch, run_id="later", reason="Too heavy.")
+    (halted,) = story_of(any_home, "m1")["halted"]
+    assert (halted["asset"], halted["partition"], halted["run_id"]) == ("route", "b1", "later")
+    assert story_of(any_home, "m2")["halted"] == []
+
+
 def test_message_that_was_refused_is_known_by_its_id_and_tells_why(any_home: Home) -> None:
     claim(any_home, "m1", "m2")
     publish(any_home, "note", {"message_id": "m2", "text": "fine"})
@@ -93,8 +107,10 @@ def test_message_that_was_refused_is_known_by_its_id_and_tells_why(any_home: Hom
         quarantine.replace_refused(connection, asset="note", partition="b1", run_id="r", path="p", rows=rows)
     assert story_of(any_home, "m1") == {
         "message": {"message_id": "m1", "batch": "b1"},
+        "source": "note",
         "decisions": [],
         "records": [],
+        "halted": [],
         "quarantined": [{"asset": "note", "batch": "b1", "reason": "text_not_blank, unparsable: no JSON"}],
         "alerts": [],
     }

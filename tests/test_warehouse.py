@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from orchestration_project.core.errors import ArtifactRefused
 from orchestration_project.stores.files import file_digest
-from orchestration_project.stores.warehouse import StoredFile, Warehouse, by_asset
+from orchestration_project.stores.warehouse import StoredFile, Warehouse, by_asset, has_read
 
 ODD_KEYS = [
     *(
@@ -247,6 +247,28 @@ def test_query_sees_no_variable_of_the_program(guarded: duckdb.DuckDBPyConnectio
     with pytest.raises(duckdb.CatalogException):
         guarded.execute("SELECT * FROM secret")
     assert len(secret) == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "read"),
+    [
+        ("FROM issue", True),
+        ("SELECT count(*) FROM main.ISSUE;", True),
+        ("SELECT * FROM route JOIN issue USING (batch)", True),
+        ("WITH issue AS (FROM main.issue) FROM issue", True),
+        ("SELECT * FROM query_table('issue')", True),
+        ("FROM route", False),
+        ("SELECT 'issue' AS issue -- FROM issue", False),
+        ("WITH issue AS (SELECT 2) FROM issue", False),
+    ],
+)
+def test_query_has_read_the_views_that_it_cannot_do_without(warehouse: Warehouse, query: str, read: bool) -> None:
+    table = pyarrow.table({"label": ["late"]})
+    files = {asset: [warehouse.write(asset, "b1", "run", table).path] for asset in ("issue", "route")}
+    with warehouse.connect(files) as connection:
+        answer = connection.execute(query).fetchall()
+        assert has_read(connection, query, "issue") is read
+        assert connection.execute(query).fetchall() == answer, "the view is still there"
 
 
 def test_what_does_not_fit_in_memory_is_spilled_into_the_home(

@@ -61,6 +61,8 @@ def batches_known(
 def show(batch: Key, as_json: AsJson = False) -> None:
     """What a batch holds: its files, where its messages are, its runs, its versions.
 
+    A version that is read although a later run of its asset was halted names that run.
+
     Example: orchestrate batch show 20260313T080300Z-1a2b3c
     """
     from orchestration_project.stores.home import prepared_home
@@ -76,8 +78,9 @@ def show(batch: Key, as_json: AsJson = False) -> None:
     say_table(("file", "rows"), [(entry["file"], entry["rows"]) for entry in found["files"]])
     runs = [(entry["key"], entry["state"], entry["run_id"], entry["cause"]) for entry in found["runs"]]
     say_table(("request", "state", "run", "cause"), runs)
-    versions = [(entry["asset"], entry["version"], entry["rows"], entry["run_id"]) for entry in found["versions"]]
-    say_table(("asset", "version", "rows", "run"), versions)
+    columns = ("asset", "version", "rows", "run_id", "halted_since")
+    versions = [tuple(entry[name] for name in columns) for entry in found["versions"]]
+    say_table(("asset", "version", "rows", "run", "halted since run"), versions)
 
 
 @batch_app.command()
@@ -215,12 +218,17 @@ def _work(home: "Home", batch: str) -> None:
 def _facts(connection: "sa.Connection", batch: str) -> dict[str, Any]:
     from orchestration_project.governance.batch_orders import require_batch
     from orchestration_project.stores import batches, manifest, run_requests
+    from orchestration_project.stores.halts import halted_since
 
     found = require_batch(connection, batch)
+    halted = {halt.asset: halt.run_id for halt in halted_since(connection, batch)}
     return {
         **vars(found),
         "messages": {name: count for name, count in batches.count_states(connection, only=[batch]).items() if count},
         "files": batches.files_of(connection, batch),
         "runs": run_requests.all_of(connection, batch),
-        "versions": [vars(version) for version in manifest.all_current(connection, batch)],
+        "versions": [
+            {**vars(version), "halted_since": halted.get(version.asset)}
+            for version in manifest.all_current(connection, batch)
+        ],
     }

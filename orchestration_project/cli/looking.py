@@ -1,5 +1,6 @@
 """The verbs that only look: status, alerts, explain, sql, people, where."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -43,7 +44,7 @@ def status(as_json: AsJson = False) -> None:
     if backlog:
         complain(backlog)
     for halt in halts:
-        complain(f"{halt.asset} of batch {halt.partition} is halted since run {halt.run_id}. {halt.reason}")
+        complain(f"{halt.told}. {halt.reason}")
     for batch in aside:
         complain(f"Batch {batch.batch} was set aside. {batch.cause}")
     for circuit in circuits:
@@ -88,7 +89,7 @@ def explain(
     """A message's whole story.
 
     What came in, who decided what, how surely and why, what was alerted. Words that spoke for an accepted answer of a
-    model are found anew.
+    model are found anew. A row that is read although a later run of its asset was halted is marked `halted since`.
 
     Example: orchestrate explain F0062
     """
@@ -104,12 +105,17 @@ def explain(
         say_json(found)
         return
     message = found["message"]
-    say_table(("message", ""), list(message.items()))
-    columns = ("asset", "label", "confidence", "accepted", "decided_by", "performer", "version", "reason")
-    rows = [tuple(_shown(decision[name]) for name in columns) for decision in found["decisions"]]
-    say_table(columns, rows, title="Decisions")
+    marks = {halt["asset"]: f"halted since run {halt['run_id']}" for halt in found["halted"]}
+    say_table(("message", marks.get(found["source"], "")), list(message.items()))
+    columns = ("label", "confidence", "accepted", "decided_by", "performer", "version", "reason")
+    rows = [
+        (_marked(decision["asset"], marks), *(_shown(decision[name]) for name in columns))
+        for decision in found["decisions"]
+    ]
+    say_table(("asset", *columns), rows, title="Decisions")
     for record in found["records"]:
-        say_table((record.pop("asset"), ""), list(record.items()))
+        asset = record.pop("asset")
+        say_table((asset, marks.get(asset, "")), list(record.items()))
     for refusal in found["quarantined"]:
         complain(f"Refused at {refusal['asset']}: {refusal['reason']}")
     for title in found["alerts"]:
@@ -122,19 +128,22 @@ def sql(
 ) -> None:
     """Ask the asset tables with SQL.
 
-    DuckDB's, with one view for each asset over the current rows of all batches. One SELECT; nothing can be changed.
+    DuckDB's, with one view for each asset over the current rows of all batches. One SELECT; nothing can be changed. What
+    the answer was read from although a later run was halted is named on standard error.
 
     Example: orchestrate sql "SELECT label, count(*) FROM sentiment GROUP BY ALL"
     """
     import duckdb
 
     from orchestration_project.stores import manifest
+    from orchestration_project.stores.halts import halted_since
     from orchestration_project.stores.home import prepared_home
-    from orchestration_project.stores.warehouse import by_asset
+    from orchestration_project.stores.warehouse import by_asset, has_read
 
     home = prepared_home()
     with home.ledger.read() as connection:
         current = manifest.all_current(connection)
+        halted = halted_since(connection)
     asked = (query or "").lower()  # a view costs a look into each of its files, so only those that are named
     named = [version for version in current if version.asset.lower() in asked] or current
     with home.warehouse.connect(by_asset((version.asset, version.path) for version in named)) as warehouse:
@@ -145,12 +154,17 @@ def sql(
             answer = warehouse.execute(statements[0])
             columns = [column[0] for column in answer.description or ()]
             rows = answer.fetchall()
+            views = {version.asset for version in named} & {halt.asset for halt in halted}
+            read = {asset for asset in views if has_read(warehouse, statements[0].query, asset)}
         except duckdb.Error as error:
             raise Refused(f"DuckDB: {error} See the tables with: orchestrate sql") from error
     if as_json:
         say_json([dict(zip(columns, row, strict=True)) for row in rows])
     else:
         say_table(columns, rows)
+    for halt in halted:
+        if halt.asset in read:
+            complain(f"{halt.told}. The table holds its last good version. See: orchestrate halt list")
 
 
 _TABLES = """
@@ -208,6 +222,10 @@ def where(as_json: AsJson = False) -> None:
         say_json(shown)
     else:
         say_table(("what", "where"), list(shown.items()))
+
+
+def _marked(asset: str, marks: Mapping[str, str]) -> str:
+    return f"{asset}\n{marks[asset]}" if asset in marks else asset
 
 
 def _shown(value: Any) -> str:

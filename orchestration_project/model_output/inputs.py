@@ -180,10 +180,8 @@ def refuse_halted(connection: sa.Connection, partition: str, inputs: Collection[
 
 
 def _halted(halt: Halt) -> HaltedInput:
-    where = f"{halt.asset} of batch {halt.partition}" if halt.partition else halt.asset
     return HaltedInput(
-        f"{where} is halted since run {halt.run_id}: {halt.reason} "
-        f"Mend the cause and materialise {halt.asset} again; nothing downstream runs before."
+        f"{halt.told}: {halt.reason} Mend the cause and materialise {halt.asset} again; nothing downstream runs before."
     )
 
 

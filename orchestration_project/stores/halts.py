@@ -6,7 +6,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from orchestration_project.stores.ledger import now
-from orchestration_project.stores.schema import HALTS
+from orchestration_project.stores.schema import HALTS, MANIFEST
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,12 @@ class Halt:
     reason: str
     opened_at: datetime
 
+    @property
+    def told(self) -> str:
+        """What is halted and since when, without the end of the sentence."""
+        what = f"{self.asset} of batch {self.partition}" if self.partition else self.asset
+        return f"{what} is halted since run {self.run_id}"
+
 
 def open_halts(connection: sa.Connection, partition: str | None = None) -> list[Halt]:
     """Every open halt, oldest first, of one partition or of all."""
@@ -28,6 +34,18 @@ def open_halts(connection: sa.Connection, partition: str | None = None) -> list[
     if partition is not None:
         query = query.where(table.partition == partition)
     return [Halt(*row) for row in connection.execute(query)]
+
+
+def halted_since(connection: sa.Connection, partition: str | None = None) -> list[Halt]:
+    """The open halts behind which an earlier version is still current, oldest first, of one partition or of all: what is
+    read there is the last good version, and not what the halted run made.
+    """
+    query = sa.select(MANIFEST.c.asset, MANIFEST.c.partition).where(MANIFEST.c.is_current)
+    if partition is not None:
+        query = query.where(MANIFEST.c.partition == partition)
+    halts = open_halts(connection, partition)
+    readable = {(asset, found) for asset, found in connection.execute(query)} if halts else set[tuple[str, str]]()
+    return [halt for halt in halts if (halt.asset, halt.partition) in readable]
 
 
 def record_halt(connection: sa.Connection, *, asset: str, partition: str, run_id: str, reason: str) -> None:

@@ -113,6 +113,21 @@ class Warehouse:
         )
 
 
+def has_read(connection: "duckdb.DuckDBPyConnection", query: str, asset: str) -> bool:
+    """Whether a SELECT that the connection has answered needs the view of an asset: without it, DuckDB cannot plan it."""
+    import duckdb
+
+    connection.begin()
+    try:
+        connection.execute(f"DROP VIEW {_identifier(asset)}")
+        connection.execute(f"EXPLAIN {query}")
+    except duckdb.CatalogException:
+        return True
+    finally:
+        connection.rollback()
+    return False
+
+
 _VIEW = """
 SELECT COLUMNS(lambda name: name NOT IN ('batch', '.path')), url_decode(parse_path(".path")[-2][7:]) AS batch
 FROM read_parquet([{files}], union_by_name = true, hive_partitioning = false, filename = '.path')
