@@ -302,3 +302,12 @@ def test_the_facts_are_json_and_name_every_message(ready: Home) -> None:
     assert json.loads(json.dumps(notice["facts"])) == notice["facts"]
     assert sorted(notice["facts"]["message_ids"]) == sorted(message["message_id"] for message in surge(14))
     assert notice["facts"].keys() <= set(Alert.to_schema().columns)
+
+
+def test_number_that_the_cut_goes_through_is_redacted_and_the_row_keeps_it() -> None:
+    text = f"{'x' * 585} 4111 1111 1111 1111 and more"
+    notice = announce(
+        {**window(quotes=json.dumps([{"message_id": "m1", "text": text}])), "rule": "r", "severity": "high"}
+    )
+    assert "4111" not in notice.body
+    assert notice.facts["quotes"][0]["text"] == text  # the outbox redacts it as it records the notice

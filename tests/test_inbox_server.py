@@ -1,24 +1,29 @@
 """`orchestrate serve-inbox`, and the inbox of `orchestrate up`: real servers, posted to, killed and started again."""
 
 import json
+import logging
 import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import dagster as dg
 import pytest
 import sqlalchemy as sa
 from live_project import FAST, SMALL_WORKFLOW, Project, free_port, listens, wait_until
+from starlette.applications import Starlette
+from starlette.routing import Route
 
+from orchestration_project.cli.inbox_server import log_to_console, web_server
 from orchestration_project.cli.running import SAMPLES
 from orchestration_project.core.settings import PROJECT
 from orchestration_project.stores import arrivals, champions, outbox
@@ -192,3 +197,26 @@ def test_the_page_about_the_inbox_runs_as_it_stands(project: Posting) -> None:
     assert answers[0] in PAGE.read_text(encoding="utf-8")
     assert [json.loads(answer)["rows"] for answer in answers] == [1, 2, 1, 2]
     assert sum(project.status().values()) == 6
+
+
+def test_error_that_quotes_what_was_posted_is_redacted_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def fail(request: Any) -> Any:
+        raise ValueError("could not read 'I am jane@example.com, 415-555-2671'")
+
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    log_to_console()
+    port = free_port()
+    server = web_server(Starlette(routes=[Route("/", fail)]), port)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    wait_until(lambda: listens(port), "the server")
+    with pytest.raises(HTTPError, match="500"):
+        urlopen(f"http://127.0.0.1:{port}/", timeout=30)
+    server.should_exit = True
+    thread.join()
+    logged = capsys.readouterr().err
+    assert "inbox: Exception in ASGI application" in logged
+    assert "ValueError: could not read 'I am [e-mail], [phone]'" in logged
+    assert "jane@" not in logged

@@ -43,6 +43,28 @@ def test_recorded_notice_says_all_of_it_and_waits(ledger: Ledger) -> None:
     assert notice == {"key": "fire/1", "title": "Fire", "body": "- In the kitchen", "facts": FIRE.facts, **named}
 
 
+def test_addresses_and_numbers_of_a_notice_are_redacted_as_it_is_recorded_and_its_key_and_ids_stay(
+    any_home: Home,
+) -> None:
+    ids = ["570306133677760513", "a1@mail.example.com"]
+    quotes = [
+        {"message_id": ids[0], "text": "Call 415-555-2671"},
+        {"message_id": ids[1], "text": "I am jane@example.com"},
+    ]
+    body = "\n\n".join(f"> {quote['text']}\n>\n> — {quote['message_id']}" for quote in quotes)
+    notice = Notice(f"message/{ids[0]}", f"Of jane@example.com: {ids[0]}", body, {"message_ids": ids, "quotes": quotes})
+    record(any_home.ledger, notice)
+    (kept,) = recorded(any_home.ledger)
+    assert (kept["key"], kept["title"]) == (notice.key, f"Of [e-mail]: {ids[0]}")
+    assert kept["body"] == f"> Call [phone]\n>\n> — {ids[0]}\n\n> I am [e-mail]\n>\n> — {ids[1]}"
+    assert kept["facts"]["message_ids"] == ids
+    assert [quote["text"] for quote in kept["facts"]["quotes"]] == ["Call [phone]", "I am [e-mail]"]
+    told: list[str] = []
+    outbox.deliver(any_home, told.append)
+    assert told == [kept["title"]]
+    assert files(any_home) == {"000001.md": f"# {kept['title']}\n\n{kept['body']}\n"}
+
+
 def test_same_key_of_the_same_asset_and_batch_stays_as_it_was(ledger: Ledger) -> None:
     record(ledger, FIRE)
     record(ledger, Notice("fire/1", "Another title", "Another body"), Notice("flood", "Flood", ""))

@@ -28,7 +28,7 @@ from shop_workflow import (
 )
 
 from orchestration_project.core.contracts import Contract, empty_frame
-from orchestration_project.model_output import Batch, governed_asset
+from orchestration_project.model_output import Batch, Result, governed_asset
 from orchestration_project.model_output.gate import GATE
 from orchestration_project.stores import batches, halts, outbox
 from orchestration_project.stores.home import Home
@@ -178,3 +178,51 @@ def test_no_metadata_log_or_audit_entry_holds_what_a_message_says(home: Home):
     assert "KeyError" in told
     assert SECRET not in told
     assert "note_known' cannot be computed (KeyError)" in open_halts(home)[0][2]
+
+
+# Addresses and numbers of the rows
+
+
+def words_of(result: dg.ExecuteInProcessResult) -> str:
+    """Everything that Dagster has of a run: its checks, materialisations, errors and log."""
+    return "\n".join(repr(event) for event in result.all_events)
+
+
+def test_header_that_is_an_address_is_redacted_in_dagster_and_halts_by_its_own_name(home: Home):
+    send(home, "a,x,1,2", columns="message_id,note,pieces,jane@example.com")
+    result = run(home, order)
+    reason = "The columns drifted: unknown column '{}'."
+    assert open_halts(home) == [("order", "b1", reason.format("jane@example.com"))]
+    assert reason.format("[e-mail]") in failure(result, "order")
+    assert "jane@" not in words_of(result)
+
+
+def test_error_that_quotes_a_row_is_redacted_in_the_log(home: Home):
+    @governed_asset(contract=Order)
+    def strict(order: pd.DataFrame) -> pd.DataFrame:
+        return order.assign(pieces=order["note"].astype("float64"))
+
+    send(home, "a,my card 4111 1111 1111 1111,1")
+    result = run(home, order, strict)
+    assert "my card [card]" in failure(result, "strict")
+    assert "4111" not in words_of(result)
+
+
+def test_metadata_and_notices_are_redacted_and_the_rows_stay_as_they_are(home: Home):
+    @governed_asset(
+        contract=Order,
+        announce=lambda row: Notice(row["message_id"], row["note"], row["note"], {"message_ids": [row["message_id"]]}),
+    )
+    def echo(order: pd.DataFrame) -> Result:
+        return Result(order, {"said": order["note"].iloc[0], "of": order["message_id"].iloc[0]})
+
+    note, message_id = "call 415-555-2671", "570306133677760513"
+    send(home, f"{message_id},{note},1")
+    result = run(home, order, echo)
+    (event,) = result.asset_materializations_for_node("echo")
+    assert (event.metadata["said"].value, event.metadata["of"].value) == ("call [phone]", message_id)
+    with home.ledger.read() as connection:
+        (notice,) = outbox.recorded(connection)
+    assert (notice["title"], notice["body"], notice["key"]) == ("call [phone]", "call [phone]", message_id)
+    assert rows(home, "echo")["note"].tolist() == [note]
+    assert "415" not in words_of(result)

@@ -1,5 +1,8 @@
 """What the executives are told: a breach of a threshold in `alert.csv`, once for each issue and day, or a single urgent
 message.
+
+The rows of `summary` and `alert` quote customers word for word and stay in the warehouse. Their notices are redacted as
+the outbox records them: addresses and numbers are missing there, in the facts too.
 """
 
 import json
@@ -15,13 +18,15 @@ from assets.feedback.alert_table import breaches, read_table
 from assets.feedback.feedback import PERSONAL
 from assets.feedback.issue import CASCADE, possible_labels
 from orchestration_project.core.contracts import Contract, UtcTime, empty_frame
+from orchestration_project.core.redaction import redact
 from orchestration_project.model_output import Batch, governed_asset
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.outbox import Notice
 from orchestration_project.stores.schema import OUTBOX
 
 MOST_QUOTED = 600
-"""Most characters of a message that a notice quotes; the alert's row and facts keep all of it."""
+"""Most characters of a message that a notice quotes; the alert's row keeps all of it, and the facts all but addresses and
+numbers."""
 
 
 class Alert(Contract):
@@ -180,7 +185,7 @@ def _words(name: Any) -> str:
 
 def _shortened(text: str) -> str:
     """A text on one line, so that all of it stays in its quote, and of a length that is read."""
-    line = " ".join(text.split())
+    line = redact(" ".join(text.split()))  # a number that the cut went through would not be known as one
     return line if len(line) <= MOST_QUOTED else f"{line[: MOST_QUOTED - 1].rstrip()}…"
 
 

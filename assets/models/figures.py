@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from orchestration_project.core.calibration import ReliabilityBin
+from orchestration_project.core.redaction import redact
 from orchestration_project.core.statistics import Floats
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ MOST_LABELS = 25
 
 
 def confusion_matrix(truth: Sequence[str], answer: Sequence[str]) -> "Figure":
-    """How often each label (rows) was answered as each (columns)."""
+    """How often each label (rows) was answered as each (columns). Their names are redacted."""
     from matplotlib.figure import Figure
     from sklearn.metrics import ConfusionMatrixDisplay
 
@@ -32,6 +33,7 @@ def confusion_matrix(truth: Sequence[str], answer: Sequence[str]) -> "Figure":
         [true for true, _ in shown],
         [answered for _, answered in shown],
         labels=labels,
+        display_labels=[redact(label) for label in labels],
         ax=figure.add_subplot(),
         cmap="Blues",
         colorbar=False,

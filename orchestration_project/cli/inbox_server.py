@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING
 
 from orchestration_project.cli.printing import note, say
 from orchestration_project.core.errors import Refused
+from orchestration_project.core.redaction import redact
 
 if TYPE_CHECKING:
+    import uvicorn
+    from starlette.applications import Starlette
+
     from orchestration_project.stores.home import Home
 
 REQUEST_SECONDS = 5
@@ -68,28 +72,51 @@ def start_inbox(home: "Home") -> "subprocess.Popen[bytes]":
     )
 
 
-def _serve(home: "Home") -> None:
+class RedactedLines(logging.Formatter):
+    """Lines of the server's log, also of an error that quotes what was posted, without addresses and numbers."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, with the error's stack below it."""
+        return redact(super().format(record))
+
+
+def log_to_console() -> None:
+    """Send what this process logs to its console, redacted."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(RedactedLines("inbox: %(message)s"))
+    logging.basicConfig(handlers=[handler])
+
+
+def web_server(app: "Starlette", port: int) -> "uvicorn.Server":
+    """A server of this machine alone, which logs where this process does."""
     import uvicorn
 
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host="127.0.0.1",
+            port=port,
+            log_config=None,  # else uvicorn writes by handlers of its own, and nothing is redacted
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=REQUEST_SECONDS,
+        )
+    )
+
+
+def _serve(home: "Home") -> None:
     from orchestration_project.dispatch.dispatcher import Dispatcher
     from orchestration_project.serving.inbox_app import inbox_app
 
     port = home.settings.inbox_port
-    logging.basicConfig(format="inbox: %(message)s")
+    log_to_console()
     stop = threading.Event()
     dispatcher = threading.Thread(target=Dispatcher(home, note).run, args=[stop], name="dispatcher", daemon=True)
-    config = uvicorn.Config(
-        inbox_app(home),
-        host="127.0.0.1",
-        port=port,
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=REQUEST_SECONDS,
-    )
+    server = web_server(inbox_app(home), port)
     dispatcher.start()
     say(f"Messages go to http://127.0.0.1:{port}/inbox (described at /openapi.json). Stop with Ctrl-C.")
     try:
-        uvicorn.Server(config).run()
+        server.run()
     except KeyboardInterrupt:
         note("The inbox stopped. What was answered with 202 is kept.")
     finally:

@@ -1,5 +1,9 @@
 """Notices to people: rows of the ledger before anybody is told, delivered at least once and recorded when they are.
 
+They are redacted as they are recorded (`core/redaction.py`): title, body and facts, and so all that is delivered or
+shown later. Message ids stay, and so does the key, which is the row's name. The rows that a notice is made of stay in
+the warehouse as they are.
+
 Here they reach the home's own files and the console. What goes to other targets waits in `deliveries`, and the sensor
 sends it, so that no step waits for a network.
 """
@@ -11,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from orchestration_project.core.errors import Conflict
+from orchestration_project.core.redaction import redact, redact_values
 from orchestration_project.core.targets import target_name
 from orchestration_project.stores import deliveries
 from orchestration_project.stores.files import write_file
@@ -24,7 +29,10 @@ OF_A_RUN = ""
 
 @dataclass(frozen=True)
 class Notice:
-    """What somebody is to be told. `key` makes it unique: of two notices with one key the first is sent."""
+    """What somebody is to be told. `key` makes it unique: of two notices with one key the first is sent.
+
+    The fact `message_ids` lists the messages that it speaks of.
+    """
 
     key: str
     title: str
@@ -33,18 +41,24 @@ class Notice:
 
 
 def record(connection: sa.Connection, *, asset: str, partition: str, notices: Sequence[Notice]) -> None:
-    """Put notices into the outbox, in the caller's transaction.
+    """Put notices into the outbox, redacted, in the caller's transaction.
 
     A key that the same asset and partition recorded before is left as it is. One that another partition recorded raises
     Conflict.
     """
     for notice in notices:
-        row = {**vars(notice), "asset": asset, "partition": partition, "recorded_at": now()}
+        row = {**_redacted(notice), "asset": asset, "partition": partition, "recorded_at": now()}
         if insert_new(connection, OUTBOX, [row]):
             continue
         query = sa.select(OUTBOX.c.asset, OUTBOX.c.partition).where(OUTBOX.c.key == notice.key)
         if tuple(connection.execute(query).one()) != (asset, partition):
             raise Conflict(f"Notice '{notice.key}' was recorded by another run meanwhile.")
+
+
+def _redacted(notice: Notice) -> dict[str, Any]:
+    ids = notice.facts.get("message_ids", ())
+    title, body = redact(notice.title, ids), redact(notice.body, ids)
+    return {"key": notice.key, "title": title, "body": body, "facts": redact_values(notice.facts, ids)}
 
 
 def recorded(connection: sa.Connection) -> list[dict[str, Any]]:
