@@ -7,7 +7,10 @@
 | feedback_arrived | verdicts_on_… | a person decided what waited in a review, or nobody did in time | running |
 | documents_changed | read_documents | a document of ORCHESTRATE_KNOWLEDGE was added, changed or removed | running |
 | run_changed | nothing: it adds to the audit log | a run began or ended, whatever started it | running |
+| enough_learnt | train_…, promote_… | people decided enough since the last training; a version on trial answered enough | running |
+| limits_kept | nothing: it switches | a performer breaks a limit of `policy.toml`: it goes into shadow | running |
 | quarantine_changed | list_what_waits | a row was refused or settled, a batch halted, set aside or taken up | running |
+| checks_changed | estimate_live_error | a random check was drawn, answered or closed, or a day began | running |
 | feedback_stopped | nothing: it tells | no batch came for as long as `anomalies.csv` allows (silence) | running |
 | upstream_changed | assets with an automation condition | what they are made from changed, and passed its gate | running |
 | daily_digest | send_digest | 07:00, in ORCHESTRATE_TIME_ZONE | running |
@@ -19,14 +22,17 @@
 
 How each is switched off: docs/triggers.md. By hand, from a job's Launchpad: `promote_…`, and the orders
 `correct_refused_row`, `correct_refused_rows`, `rename_refused_column`, `replay_refused_rows`, `discard_refused_rows`,
-`retry_batch`, `discard_batch`, `pass_halt`, `discard_halt`, `accept_column`.
+`retry_batch`, `discard_batch`, `pass_halt`, `discard_halt`, `accept_column`, `switch`.
 """
 
 import dagster as dg
 
 from assets.feedback.anomalies import WATCH
 from orchestration_project.core.settings import Settings
+from orchestration_project.dispatch.checks_sensor import checks_sensor
+from orchestration_project.dispatch.disengagement_sensor import disengagement_sensor
 from orchestration_project.dispatch.document_sensor import documents_sensor
+from orchestration_project.dispatch.learning_sensor import Jobs, learning_sensor
 from orchestration_project.dispatch.order_jobs import order_jobs
 from orchestration_project.dispatch.run_history import run_history_sensor
 from orchestration_project.dispatch.sensor import arrivals_sensor
@@ -80,6 +86,11 @@ list_what_waits = dg.define_asset_job(
     selection=dg.AssetSelection.assets("refused_rows", "open_halts"),
     description="What waits for somebody: the rows that gates refused, what is halted, what is set aside.",
 )
+estimate_live_error = dg.define_asset_job(
+    "estimate_live_error",
+    selection=dg.AssetSelection.assets("live_error"),
+    description="How often accepted answers are wrong, by the random checks that people answered.",
+)
 after_verdicts = [verdict_job(asset, dg.AssetSelection.groups("feedback")) for asset in ("sentiment", "issue")]
 orders = order_jobs()
 
@@ -106,6 +117,23 @@ quarantine_changed = waiting_sensor(
     list_what_waits,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Lists what waits for somebody when that changed.",
+)
+checks_changed = checks_sensor(
+    "checks_changed",
+    estimate_live_error,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Estimates how often accepted answers are wrong when what was checked changed.",
+)
+enough_learnt = learning_sensor(
+    "enough_learnt",
+    {family: Jobs(*jobs) for family, *jobs in zip(families(), train_one, promote_one, strict=True)},
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Has a model trained on what people decided, and one on trial judged.",
+)
+limits_kept = disengagement_sensor(
+    "limits_kept",
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Sends a performer that breaks a limit of the policy into shadow.",
 )
 feedback_stopped = silence_sensor(
     "feedback_stopped",

@@ -52,12 +52,16 @@ MEMORY = Path("/dev/shm")
 ROOM_BYTES = 2 << 30
 """Least room in memory; all tests together write less than half of it."""
 
+NO_CHECKS = Path(__file__).with_name("no_checks.toml")
+"""A policy that draws no random checks: tests that are not about them say themselves what waits."""
+
 NO_WAIT = 1e-9
 """Seconds: no test waits for another attempt of a failed run."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("ORCHESTRATE_RETRY_SECONDS", str(NO_WAIT))
+    os.environ.setdefault("ORCHESTRATE_POLICY", str(NO_CHECKS))
     if config.option.basetemp is None and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ROOM_BYTES:
         folder = tempfile.mkdtemp(prefix="tests-", dir=MEMORY)
         config.option.basetemp = folder
@@ -82,7 +86,7 @@ def made_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def new_home(root: Path, made_ledger: Path) -> Iterator[Home]:
     """A prepared home at a place, for a test that needs more than one."""
-    home = Home(Settings(home=root, retry_seconds=NO_WAIT))
+    home = Home(Settings(home=root, retry_seconds=NO_WAIT, policy=NO_CHECKS))
     home.prepare()
     shutil.copyfile(made_ledger, home.root / "ledger.db")
     yield home
@@ -152,7 +156,7 @@ def make_tables(url: str, made_ledger: Path) -> None:
 def any_home(ledger_url: str, made_ledger: Path, tmp_path: Path) -> Iterator[Home]:
     """A prepared home, its ledger on SQLite and on PostgreSQL in turn."""
     make_tables(ledger_url, made_ledger)
-    home = Home(Settings(home=tmp_path / "home", ledger_url=ledger_url, retry_seconds=NO_WAIT))
+    home = Home(Settings(home=tmp_path / "home", ledger_url=ledger_url, retry_seconds=NO_WAIT, policy=NO_CHECKS))
     home.prepare()
     yield home
     home.ledger.close()

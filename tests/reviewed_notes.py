@@ -15,7 +15,7 @@ from orchestration_project.governance import audit, review_orders
 from orchestration_project.model_output.with_people import record_reviews
 from orchestration_project.performers.cascade import Cascade, Decisions
 from orchestration_project.performers.performer import Performer
-from orchestration_project.performers.person import Person, content_digests
+from orchestration_project.performers.person import Person, Urgent, content_digests
 from orchestration_project.performers.safe_label import SafeLabel
 from orchestration_project.performers.scripted import Scripted
 from orchestration_project.stores import batches, reviews, verdicts
@@ -63,12 +63,14 @@ Answers = Mapping[str, tuple[str | None, float | None]]
 class Desk:
     """The asset `mood` of one batch: what the reader answers to each message, and what was published last."""
 
-    def __init__(self, home: Home, answers: Answers, *more: Performer, batch: str = BATCH) -> None:
+    def __init__(
+        self, home: Home, answers: Answers, *more: Performer, batch: str = BATCH, at_once: Urgent | None = None
+    ) -> None:
         self.home, self.batch = home, batch
         self.answers = dict(answers)
         self.texts = {message_id: f"text of {message_id}" for message_id in answers}
         self.reader = Scripted("reader", self._read, labels=LABELS)
-        self.cascade = Cascade(self.reader, *more, Person(), safe_state=SAFE)
+        self.cascade = Cascade(self.reader, *more, Person(at_once=at_once), safe_state=SAFE)
         self.stored: pd.DataFrame | None = None
 
     @property
@@ -114,9 +116,18 @@ def acting(home: Home, name: str) -> Home:
 
 
 def with_policy(home: Home, text: str) -> Home:
-    """The same stores under another policy, `text` its table of reviews."""
+    """The same stores under another policy, `text` its table of reviews; no checks are drawn."""
+    return _with_policy(home, f"[reviews]\n{text}\n[checks]\nshare = 0\nper_day = 0\n")
+
+
+def with_checks(home: Home, text: str = "share = 1") -> Home:
+    """The same stores under another policy, `text` its table of checks."""
+    return _with_policy(home, f"[checks]\n{text}\n")
+
+
+def _with_policy(home: Home, text: str) -> Home:
     file = home.root / "policy.toml"
-    file.write_text(f"[reviews]\n{text}\n")
+    file.write_text(text)
     return sharing(home, policy=file)
 
 

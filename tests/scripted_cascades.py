@@ -7,8 +7,8 @@ import stamina
 
 from orchestration_project.core.contracts import check
 from orchestration_project.performers.asking import ATTEMPTS
-from orchestration_project.performers.cascade import COLUMNS, Cascade, Decisions
-from orchestration_project.performers.decision import Decision
+from orchestration_project.performers.cascade import Cascade, Decisions
+from orchestration_project.performers.decision import COLUMNS, Decision
 from orchestration_project.performers.safe_label import SafeLabel
 from orchestration_project.performers.scripted import Script, Scripted
 from orchestration_project.stores.home import Home

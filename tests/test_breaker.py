@@ -18,7 +18,7 @@ from scripted_cascades import SAFE, column, decide, messages, scripted
 from orchestration_project.core.errors import PerformerUnavailable
 from orchestration_project.core.settings import Settings
 from orchestration_project.governance import audit
-from orchestration_project.performers import cascade as cascade_module
+from orchestration_project.performers import turns
 from orchestration_project.performers.cascade import Cascade
 from orchestration_project.performers.scripted import Script, same_answer
 from orchestration_project.stores import breakers
@@ -185,7 +185,7 @@ def test_a_performer_that_chokes_on_what_was_sent_is_there(home: Home) -> None:
 def test_a_performer_that_is_away_before_the_end_of_each_batch_is_away(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cascade_module, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(turns, "CHUNK_ROWS", 2)
 
     def tired(rows: pd.DataFrame) -> pd.DataFrame:
         return away(rows) if "m2" in set(rows["message_id"]) else THERE(rows)
@@ -198,7 +198,7 @@ def test_a_performer_that_is_away_before_the_end_of_each_batch_is_away(
 
 def test_a_probe_closes_with_the_first_call_that_is_answered(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     open_circuit(home)
-    monkeypatch.setattr(cascade_module, "CHUNK_ROWS", 1)
+    monkeypatch.setattr(turns, "CHUNK_ROWS", 1)
     states: list[str] = []
 
     def script(rows: pd.DataFrame) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from orchestration_project.core.errors import (
     PerformerFailed,
     PerformerUnavailable,
 )
-from orchestration_project.performers import cascade as cascade_module
+from orchestration_project.performers import turns
 from orchestration_project.performers.asking import ATTEMPTS
 from orchestration_project.performers.cascade import Cascade
 from orchestration_project.performers.model import Model
@@ -47,7 +47,7 @@ def test_a_performer_that_stays_unavailable_is_given_up_and_the_next_answers(hom
 
 
 def test_every_chunk_of_a_large_batch_is_asked_and_answered(home: Home, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(cascade_module, "CHUNK_ROWS", 4)
+    monkeypatch.setattr(turns, "CHUNK_ROWS", 4)
     sizes: list[int] = []
 
     def script(rows: pd.DataFrame) -> pd.DataFrame:
@@ -60,7 +60,7 @@ def test_every_chunk_of_a_large_batch_is_asked_and_answered(home: Home, monkeypa
 
 
 def test_a_circuit_that_opens_stays_open_for_the_rest_of_the_batch(home: Home, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(cascade_module, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(turns, "CHUNK_ROWS", 2)
 
     def script(rows: pd.DataFrame) -> pd.DataFrame:
         if "m2" in set(rows["message_id"]):
@@ -131,7 +131,7 @@ def test_a_failure_is_told_without_what_its_error_quotes_and_the_row_keeps_the_w
 def test_a_performer_that_echoes_a_text_is_told_without_it_and_each_row_keeps_its_own(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(cascade_module, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(turns, "CHUNK_ROWS", 2)
 
     def echo(rows: pd.DataFrame) -> pd.DataFrame:
         return same_answer("red", 0.9)(rows).assign(label=["red", *rows["text"].iloc[1:]])
@@ -210,7 +210,7 @@ def test_whatever_performers_answer_each_row_gets_one_decision_that_keeps_its_co
         ]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cascade_module, "CHUNK_ROWS", chunk_rows)
+        patch.setattr(turns, "CHUNK_ROWS", chunk_rows)
         first = decided(home, *of(behaviours), rows=messages(count))
         second = decided(home, *of(later), rows=messages(4), stored=first.frame)
     for found in (first.frame, second.frame):

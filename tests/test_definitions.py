@@ -142,6 +142,9 @@ def test_every_trigger_states_its_default_and_its_time_zone(loaded: dg.Definitio
         "documents_changed",
         "run_changed",
         "quarantine_changed",
+        "checks_changed",
+        "enough_learnt",
+        "limits_kept",
         "feedback_stopped",
         "upstream_changed",
     )
@@ -168,7 +171,7 @@ def test_the_page_of_triggers_names_what_there_is_and_what_it_starts(loaded: dg.
     jobs = {job.name for job in repository.get_all_jobs()}
     for name, schedule in schedules.items():
         assert with_name[name] == schedule.job_name
-    for name in ("documents_changed", "quarantine_changed"):
+    for name in ("documents_changed", "quarantine_changed", "checks_changed"):
         assert [with_name[name]] == [target.job_name for target in sensors[name].targets]
     assert {starts for _, starts, _, _ in listed if starts in jobs} >= {"workflow", "read_documents", "list_what_waits"}
     for name, _, when, at_first in listed:

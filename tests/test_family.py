@@ -60,10 +60,18 @@ Trained = tuple[Home, dg.ExecuteInProcessResult]
 """A home in which one version was trained, and how that went."""
 
 
+def untried(folder: Path) -> Path:
+    """A policy under which a version need not be tried before it is in use."""
+    file = folder / "policy.toml"
+    file.write_text("[learning]\nshadow_rows = 0\n")
+    return file
+
+
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
     """The first training; making MLflow's database takes most of its time, so the other tests begin with a copy."""
-    home = Home(Settings(home=tmp_path_factory.mktemp("family") / "home", target_error=TARGET_ERROR))
+    root = tmp_path_factory.mktemp("family")
+    home = Home(Settings(home=root / "home", target_error=TARGET_ERROR, policy=untried(root)))
     home.prepare()
     yield home, train(home, PLAIN)
     home.ledger.close()
@@ -74,7 +82,7 @@ def trained(first: Trained, tmp_path: Path) -> Iterator[Home]:
     """A home of its own in which the first version is in use."""
     first[0].ledger.close()
     shutil.copytree(first[0].root, tmp_path / "home")
-    home = Home(Settings(home=tmp_path / "home", target_error=TARGET_ERROR))
+    home = Home(Settings(home=tmp_path / "home", target_error=TARGET_ERROR, policy=untried(tmp_path)))
     yield home
     home.ledger.close()
 
@@ -170,7 +178,13 @@ def test_first_version_is_promoted_recorded_and_audited(first: Trained) -> None:
     assert (champion.labels, champion.rules) == (("cross", "glad"), {})
     assert champion.threshold == challenger["threshold"] == 0.5
     reason = "the first version of its family"
-    row = {"family": "mood", "version": champion.version, "candidate": champion.version, "is_new": True}
+    row = {
+        "family": "mood",
+        "version": champion.version,
+        "candidate": champion.version,
+        "is_new": True,
+        "is_on_trial": False,
+    }
     row["ordered_by"] = ""
     assert last(first[0], "champion") == {**row, "reason": reason, "record": champion.to_json()}
     assert promotions(first[0]) == [(f"mood/{champion.version}", {"reason": reason, "batches_resumed": []})]

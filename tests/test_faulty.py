@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scripted_cascades import SAFE, assert_each_row_decided_once, by_row, column, decide, messages, scripted
 
 from orchestration_project.core.errors import PerformerFailed
-from orchestration_project.performers import cascade as cascade_module
+from orchestration_project.performers import turns
 from orchestration_project.performers.asking import ATTEMPTS
 from orchestration_project.performers.cascade import Cascade, Decisions
 from orchestration_project.performers.faulty import FAULTS, UNKNOWN, Fault, Faulty, Plan
@@ -129,7 +129,7 @@ def test_whatever_fails_no_row_is_lost_or_decided_twice(
         return decide(cascade, patient, messages(count))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cascade_module, "CHUNK_ROWS", chunk_rows)
+        patch.setattr(turns, "CHUNK_ROWS", chunk_rows)
         one, two = run(), run()
     patient.ledger.close()
     assert_each_row_decided_once(messages(count), one)

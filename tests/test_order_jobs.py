@@ -12,8 +12,9 @@ from shop_workflow import audited, counts, open_halts, order, quarantined, rows,
 
 from orchestration_project.dispatch.order_jobs import order_jobs
 from orchestration_project.model_output.decorators import HOME
-from orchestration_project.stores import batches
+from orchestration_project.stores import batches, cascades, switches
 from orchestration_project.stores.accepted_columns import read_accepted
+from orchestration_project.stores.cascades import KnownCascade
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.quarantine import Selection
 
@@ -108,9 +109,19 @@ def test_halt_is_discarded(home: Home) -> None:
     assert open_halts(home) == []
 
 
+def test_asset_is_switched(home: Home) -> None:
+    with home.ledger.write() as connection:
+        cascades.record(connection, KnownCascade("topic", ("finder", "unknown"), ("shop",), False))
+    assert give(home, "switch", kind="asset", name="topic", state="safe_state").success
+    with home.ledger.read() as connection:
+        assert [found.name for found in switches.taken_out(connection)] == ["topic"]
+
+
 @pytest.mark.parametrize(
     ("job", "config", "words"),
     [
+        ("switch", {"kind": "asset", "name": "topic", "state": "safe_state"}, "No model output 'topic' has decided"),
+        ("switch", {"kind": "colour", "name": "topic", "state": "off"}, "Nothing of the kind 'colour' is switched."),
         ("replay_refused_rows", {}, "No rows are named. Set rows, asset, batch or rule, or everything."),
         ("discard_refused_rows", {"rows": [99]}, "No refused row has the number 99. See: orchestrate quarantine list"),
         ("correct_refused_row", {"row": 99, "values": {"note": "x"}}, "No refused row has the number 99."),
@@ -135,3 +146,9 @@ def test_refused_order_fails_with_its_sentence_and_changes_nothing(
     assert not result.success
     assert words in said(result)
     assert audited(home) == before
+
+
+def test_refusal_that_quotes_a_value_is_redacted(home: Home) -> None:
+    refused(home)
+    result = give(home, "correct_refused_rows", csv="quarantine row,note\njane@example.com,x")
+    assert said(result).startswith("'[e-mail]' is no number of a refused row.")

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,11 +12,14 @@ from hypothesis import strategies as st
 
 from orchestration_project.core.comparison import Difference
 from orchestration_project.core.errors import Refused
-from orchestration_project.governance.promotion import Order, Verdict, judge_candidate, record_verdict
-from orchestration_project.stores import champions, model_versions
+from orchestration_project.governance.policy import Learning
+from orchestration_project.governance.promotion import Order, Terms, Verdict, judge_candidate, record_verdict
+from orchestration_project.governance.trial_results import TrialResult
+from orchestration_project.stores import champions, model_versions, trials
 from orchestration_project.stores.ledger import Ledger
 from orchestration_project.stores.model_versions import ModelVersion
 from orchestration_project.stores.schema import AUDIT
+from orchestration_project.stores.trials import Trial
 
 OLD = ModelVersion("mood", "old1", "old.joblib", "aa", 0.9, ("cross", "glad"), {}, {})
 NEW = replace(OLD, version="new1", path="new.joblib", sha256="bb")
@@ -114,6 +118,109 @@ def test_unknown_order_is_refused_and_none_is_a_training() -> None:
     assert Order.from_tags({}) == Order("train")
     with pytest.raises(Refused, match=r"orchestrate/order is 'demote'. Set one of: train, promote, rollback"):
         Order.from_tags({"orchestrate/order": "demote"})
+
+
+# On trial
+
+TRIAL = Trial(NEW, "anna", datetime(2026, 3, 1, 12, tzinfo=UTC))
+ENOUGH = TrialResult(answers=200)
+
+
+def tried(trial: Trial | None = TRIAL, result: TrialResult = ENOUGH, approval: str = "nobody", **more: Any) -> Verdict:
+    terms = Terms(Learning(approval=approval), trial, result, more.pop("was_in_use", False))
+    candidate, differences = more.pop("candidate", NEW), more.pop("differences", AS_GOOD)
+    replaced = more.pop("replaced", False)
+    return judge_candidate(Order(**more), candidate, OLD, differences, labels_replaced=replaced, terms=terms)
+
+
+def test_version_that_may_be_in_use_goes_on_trial_first() -> None:
+    verdict = tried(trial=None, result=TrialResult())
+    assert (verdict.is_promoted, verdict.is_on_trial) == (False, True)
+    assert verdict.reason.startswith("on trial from now on: not worse: macro-F1")
+
+
+def test_version_that_is_worse_on_the_holdout_is_not_tried() -> None:
+    verdict = tried(trial=None, differences=WORSE)
+    assert (verdict.is_promoted, verdict.is_on_trial) == (False, False)
+
+
+@pytest.mark.parametrize("case", [{"was_in_use": True}, {"action": "rollback", "version": "new1"}])
+def test_version_that_was_in_use_need_not_be_tried(case: dict[str, Any]) -> None:
+    assert tried(trial=None, **case).is_promoted
+
+
+def test_trial_is_not_over_before_so_many_answers() -> None:
+    assert tried(result=TrialResult(answers=199)) == Verdict(
+        False, "still on trial: 199 of 200 answers in shadow", True
+    )
+    verdict = tried()
+    assert verdict.is_promoted and verdict.reason.endswith("against old1; 200 answers in shadow")
+
+
+def test_version_that_is_worse_on_what_people_decided_is_not_promoted_unless_by_order() -> None:
+    result = TrialResult(200, decided=40, differences=WORSE)
+    verdict = tried(result=result)
+    assert (verdict.is_promoted, verdict.is_on_trial) == (False, False)
+    assert verdict.reason.startswith("worse than the version in use on 40 rows that people decided: macro-F1 -0.080")
+    assert tried(result=result, action="promote", even_if_worse=True, person="ben").is_promoted
+
+
+def test_another_takes_its_place_only_by_order_of_a_person() -> None:
+    other = replace(NEW, version="new2", sha256="cc")
+    verdict = tried(candidate=other)
+    assert verdict == Verdict(False, "new1 is on trial since 2026-03-01T12:00+00:00; new2 may be next")
+    assert tried(candidate=other, person="anna").is_on_trial
+
+
+def test_version_waits_for_approval_where_the_policy_asks() -> None:
+    verdict = tried(approval="somebody")
+    assert (verdict.is_promoted, verdict.is_on_trial) == (False, True)
+    assert "it waits for approval: orchestrate model promote mood new1 --reason TEXT" in verdict.reason
+    assert tried(approval="somebody", action="promote", person="anna").is_promoted
+
+
+def test_whoever_had_it_trained_may_not_approve_where_the_policy_says_so() -> None:
+    verdict = tried(approval="somebody_else", action="promote", person="anna")
+    assert verdict == Verdict(False, "anna had it trained, and may not approve of it", True)
+    assert tried(approval="somebody_else", action="promote", person="ben").is_promoted
+
+
+def test_approval_does_not_shorten_a_trial() -> None:
+    verdict = tried(result=TrialResult(answers=3), approval="somebody", action="promote", person="ben")
+    assert verdict == Verdict(False, "still on trial: 3 of 200 answers in shadow", True)
+
+
+def test_another_label_set_is_not_tried_and_is_approved_of_all_the_same() -> None:
+    new = {"candidate": OTHER_LABELS, "differences": [], "replaced": True, "new_labels": True, "person": "anna"}
+    assert tried(trial=None, **new).is_promoted
+    assert tried(trial=None, approval="somebody_else", **new).is_on_trial
+    on_trial = Trial(OTHER_LABELS, "anna", TRIAL.started_at)
+    approved = tried(on_trial, TrialResult(), "somebody_else", **{**new, "person": "ben"}, action="promote")
+    assert approved.is_promoted and approved.reason.endswith("; approved")
+
+
+def test_trial_is_audited_from_its_start_to_its_end(ledger: Ledger) -> None:
+    begun = Verdict(False, "on trial from now on", True)
+    found = recorded(
+        ledger, (OLD, Verdict(True, "first")), (NEW, begun), (NEW, begun), (NEW, Verdict(True, "no worse"))
+    )
+    assert [action for action, _, _ in found] == ["promoted", "on trial", "promoted"]
+    with ledger.read() as connection:
+        assert trials.of_family(connection, "mood") is None
+        assert champions.require_champion(connection, "mood") == NEW
+
+
+def test_trial_ends_with_a_version_that_is_worse_and_with_another_in_use(ledger: Ledger) -> None:
+    begun, other = Verdict(False, "on trial from now on", True), replace(NEW, version="new2", sha256="cc")
+    recorded(ledger, (OLD, Verdict(True, "first")), (NEW, begun), (NEW, Verdict(False, "worse")))
+    with ledger.read() as connection:
+        assert trials.of_family(connection, "mood") is None
+    recorded(ledger, (NEW, begun), (other, Verdict(False, "new1 is on trial")))
+    with ledger.read() as connection:
+        assert trials.of_family(connection, "mood") is not None
+    recorded(ledger, (other, Verdict(True, "by order")))
+    with ledger.read() as connection:
+        assert trials.of_family(connection, "mood") is None
 
 
 def recorded(ledger: Ledger, *verdicts: tuple[ModelVersion, Verdict]) -> list[tuple[str, str, str]]:

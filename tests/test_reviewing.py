@@ -23,6 +23,7 @@ from reviewed_notes import (
     set_review,
     states,
     with_batch,
+    with_checks,
 )
 from shop_workflow import Mood, Order
 from typer.testing import CliRunner, Result
@@ -220,6 +221,31 @@ def test_check_is_blind_in_next_show_and_list(shop: Shop) -> None:
         assert not any(answer in line for line in rows for answer in (*answers, "calm"))
     say("review", "decide", check, "angry")
     assert told("review", "show", check)["proposal"]["label"] == "calm"
+
+
+def test_live_error_is_told_of_each_performer_and_day_or_called_too_thin(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = str(open_check(shop.desk, "sure"))
+    assert "too thin: 0 checks of 30" in say("review", "live-error")
+    say("review", "decide", check, "angry")
+    monkeypatch.setenv("ORCHESTRATE_POLICY", str(with_checks(shop.home, "fewest = 1").settings.policy))
+    text = say("review", "live-error", "--asset", "mood")
+    assert text.count("live error 100.0 % (2.5 to 100.0 %) of 1 checks; stated at most 5 %") == 3
+    found = told("review", "live-error")
+    today = now().date().isoformat()
+    assert [(one["asset"], one["performer"], one["day"]) for one in found] == [
+        ("mood", None, None),
+        ("mood", "reader", None),
+        ("mood", "reader", today),
+    ]
+    assert (found[0]["error"], found[0]["checks"], found[0]["errors"], found[0]["is_thin"]) == (1.0, 1, 1, False)
+    assert "Did you mean 'mood'?" in refusal("review", "live-error", "--asset", "moon")
+
+
+def test_live_error_of_a_home_without_people_says_so(named_home: Home) -> None:
+    assert say("review", "live-error").startswith("Nothing is checked")
+    assert told("review", "live-error") == []
 
 
 def test_appeal_waits_for_a_person_and_is_tracked_to_its_end(shop: Shop) -> None:

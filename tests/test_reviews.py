@@ -100,6 +100,8 @@ def test_open_ones_are_counted_of_one_asset_or_of_all(ledger: Ledger) -> None:
         assert reviews.open_count(connection) == 3
         assert reviews.open_count(connection, "mood") == 2
         assert reviews.open_count(connection, "none") == 0
+        assert reviews.open_count(connection, "mood", without=["unsure"]) == 0
+        assert reviews.open_count(connection, "mood", without=["check"]) == 2
 
 
 def test_any_number_is_changed_at_once_and_no_other(ledger: Ledger) -> None:
@@ -118,7 +120,7 @@ def test_every_cause_is_told_in_words() -> None:
 def test_page_about_reviews_has_every_cause_and_every_key_of_the_policy() -> None:
     page = (PROJECT / "docs" / "reviews.md").read_text(encoding="utf-8")
     assert [cause for cause in CAUSES if f"| `{cause}` |" not in page] == []
-    for key, default in vars(Policy().reviews).items():
+    for key, default in (*vars(Policy().reviews).items(), *vars(Policy().checks).items()):
         assert f"| `{key}` | {default} |" in page
 
 

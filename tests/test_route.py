@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 from workflow_steps import MATTERS, failure, put, routed, rows_of, run, use_model
 
-from assets.feedback import route as route_module
+from assets.feedback import route_table
 from assets.feedback.feedback import Feedback
 from assets.feedback.issue import Issue
-from assets.feedback.route import check_labels, read_table, route
+from assets.feedback.route import check_labels, route
+from assets.feedback.route_table import read_table
 from orchestration_project.core.errors import TableRefused
 from orchestration_project.stores.families import require_family
 from orchestration_project.stores.home import Home
@@ -186,7 +187,7 @@ def test_a_table_that_contradicts_itself_is_refused_when_the_step_loads_it(
     lines, reason = WRONG[wrong]
     table = tmp_path / "route.csv"
     table.write_text("\n".join([HEADER, *lines]), encoding="utf-8")
-    monkeypatch.setattr(route_module, "TABLE", table)
+    monkeypatch.setattr(route_table, "TABLE", table)
     use_model(home, "issue", MATTERS)
     put_decided(home, {"No parcel": "delivery", "Hm": "unknown"})
     result = run(home, route, batch="b")
@@ -200,7 +201,7 @@ def test_before_a_promotion_every_cell_to_change_is_listed(tmp_path: Path, monke
     table = tmp_path / "route.csv"
     lines = ["one,parcel|delivery,,,A,1,1", "two,!refund,,,A,1,1", "default,,,,A,1,1"]
     table.write_text("\n".join([HEADER, *lines]), encoding="utf-8")
-    monkeypatch.setattr(route_module, "TABLE", table)
+    monkeypatch.setattr(route_table, "TABLE", table)
     with pytest.raises(TableRefused) as refused:
         check_labels(list(MATTERS))
     assert "rule 'one', issue 'parcel|delivery': there is no label 'parcel'" in str(refused.value)

@@ -4,12 +4,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from reviewed_notes import UNSURE, Desk, decide, review_of
+from reviewed_notes import UNSURE, Desk, decide, review_of, set_review
 from shop_workflow import order, run, send
 
 from orchestration_project.performers import similar_verdicts as looked_at
 from orchestration_project.performers.similar_verdicts import message_of, similar_verdicts
-from orchestration_project.stores import verdicts
 from orchestration_project.stores.home import Home
 
 NOTES = {
@@ -62,10 +61,11 @@ def test_message_is_not_like_itself(home: Home) -> None:
     assert "late" not in [one["message_id"] for one in alike(home, "late")]
 
 
-def test_verdict_that_was_withdrawn_is_not_shown(home: Home) -> None:
-    with home.ledger.write() as connection:
-        verdicts.withdraw(connection, review_of(home, "late"))
-    assert [one["message_id"] for one in alike(home)] == ["lost"]
+def test_verdict_that_a_later_one_corrected_is_not_shown(home: Home) -> None:
+    set_review(home, review_of(home, "late").review_id, state="open")
+    decide(home, "late", "merry")
+    assert ("late", "merry") in [(one["message_id"], one["label"]) for one in alike(home)]
+    assert len([one for one in alike(home) if one["message_id"] == "late"]) == 1
 
 
 def test_verdicts_of_other_assets_are_not_shown(home: Home) -> None:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from assets.feedback.anomalies import WATCH
 from assets.feedback.sentiment import CASCADE as SENTIMENT
+from assets.feedback.urgency import PERSON
 from orchestration_project.core.errors import SettingRefused, did_you_mean
 from orchestration_project.core.settings import shown, variable
 from orchestration_project.model_output import model_output
@@ -21,7 +22,7 @@ UNKNOWN = "unknown"
 """What is answered when nobody could say."""
 
 RULES = Rules(Path(__file__).with_name("issue_rules.csv"), family="issue")
-CASCADE = Cascade(RULES, Model("issue"), safe_state=SafeLabel(UNKNOWN))
+CASCADE = Cascade(RULES, Model("issue"), PERSON, safe_state=SafeLabel(UNKNOWN))
 
 
 class Issue(Decision):

@@ -4,12 +4,13 @@ import pandas as pd
 
 from assets.feedback.anomalies import WATCH
 from assets.feedback.lexicon import Lexicon
+from assets.feedback.urgency import PERSON
 from orchestration_project.model_output import model_output
 from orchestration_project.performers.cascade import Cascade
 from orchestration_project.performers.decision import Decision
 from orchestration_project.performers.model import Model
 
-CASCADE = Cascade(Model("sentiment"), safe_state=Lexicon())
+CASCADE = Cascade(Model("sentiment"), PERSON, safe_state=Lexicon())
 
 
 class Sentiment(Decision):

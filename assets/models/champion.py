@@ -10,10 +10,20 @@ import sqlalchemy as sa
 
 from assets.models.evaluation import compare, differences_of, held_out
 from orchestration_project.core.contracts import Contract
-from orchestration_project.governance.promotion import Order, Verdict, judge_candidate, record_verdict, require_role
+from orchestration_project.governance.policy import read_policy
+from orchestration_project.governance.promotion import (
+    Order,
+    Terms,
+    Verdict,
+    judge_candidate,
+    record_verdict,
+    require_role,
+)
+from orchestration_project.governance.trial_results import TrialResult, result_of
 from orchestration_project.model_output import Run
 from orchestration_project.performers.model import loaded
-from orchestration_project.stores import champions, labels, model_versions
+from orchestration_project.stores import champions, labels, model_versions, switches, trials
+from orchestration_project.stores.families import NAMED
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.model_versions import ModelVersion
 
@@ -28,6 +38,7 @@ class InUse(Contract):
     version: str = pa.Field(description="Version in use.")
     candidate: str = pa.Field(description="Version that was judged.")
     is_new: bool = pa.Field(description="Whether this step put the candidate in use.")
+    is_on_trial: bool = pa.Field(description="Whether the candidate is asked in shadow, beside the one in use.")
     reason: str = pa.Field(description="Why it was promoted, or why the older one stays.")
     ordered_by: str = pa.Field(description="Person who ordered it; empty: nobody did, a schedule trained.")
     record: str = pa.Field(description="JSON of the candidate's record.")
@@ -56,7 +67,12 @@ def choose_champion(
         candidate, differences = with_metrics(challenger, evaluation), differences_of(evaluation)
     else:
         candidate, differences = named, compare(named, held_out(labelled), home)
-    verdict = judge_candidate(order, candidate, incumbent, differences, labels_replaced=replaced)
+    with home.ledger.read() as connection:
+        switch = switches.get(connection, "version", candidate.name)
+    terms = _terms(home, candidate)
+    verdict = judge_candidate(
+        order, candidate, incumbent, differences, labels_replaced=replaced, switch=switch, terms=terms
+    )
     if verdict.is_promoted:
         loaded(home, candidate)
         if before_promotion is not None:
@@ -69,6 +85,7 @@ def choose_champion(
             {
                 **row,
                 "is_new": verdict.is_promoted,
+                "is_on_trial": verdict.is_on_trial,
                 "reason": verdict.reason,
                 "ordered_by": order.person,
                 "record": candidate.to_json(),
@@ -88,8 +105,18 @@ def with_metrics(challenger: ModelVersion, evaluation: pd.DataFrame) -> ModelVer
 def record_promotion(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Record what was judged, in the transaction that publishes the champion's row."""
     for row in rows:
-        verdict = Verdict(row["is_new"], row["reason"])
+        verdict = Verdict(row["is_new"], row["reason"], row["is_on_trial"])
         record_verdict(connection, ModelVersion.from_json(row["record"]), verdict, row["ordered_by"])
+
+
+def _terms(home: Home, candidate: ModelVersion) -> Terms:
+    """What it takes until the candidate is in use."""
+    with home.ledger.read() as connection:
+        trial = trials.of_family(connection, candidate.family)
+        was_in_use = candidate.name in {found.name for found in champions.history(connection, candidate.family)}
+    is_tried = trial is not None and trial.version.name == candidate.name
+    result = result_of(home, candidate, f"{candidate.family}{NAMED}") if is_tried else TrialResult()
+    return Terms(read_policy(home.settings.policy).learning, trial, result, was_in_use)
 
 
 def _tell_registry(candidate: ModelVersion, home: Home) -> None:

@@ -32,7 +32,7 @@ class Labels(Contract):
     message_id: str = pa.Field(unique=True, description="The labelled message.")
     text: str = pa.Field(str_length={"min_value": 1}, description="What was written.")
     label: str = pa.Field(str_length={"min_value": 1}, description="What it was labelled.")
-    source: str = pa.Field(description="The file it came in.")
+    source: str = pa.Field(description="The file it came in, or whose verdict it is.")
     is_holdout: bool = pa.Field(description="Kept out of training, to evaluate on; fixed by a hash of the message id.")
 
 
@@ -42,7 +42,7 @@ def is_holdout(message_id: str) -> bool:
 
 
 def labels_of(home: Home, family: Family) -> pd.DataFrame:
-    """Rows of `Labels`: what the checkout ships, and what was imported into this home."""
+    """Rows of `Labels`: what the checkout ships, what was imported into this home, and what people decided."""
     rows = current(home, family)
     return rows.assign(is_holdout=rows["message_id"].map(is_holdout).astype("bool"))
 

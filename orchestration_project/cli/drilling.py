@@ -1,4 +1,4 @@
-"""The verb `drill faults`: what the project does when a performer fails."""
+"""The verbs `drill faults` and `drill switch-off`: what the project does when a performer fails, or is taken out."""
 
 import json
 import os
@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestration_project.cli.printing import ERR, AsJson, complain, note, say, say_json, say_table
+from orchestration_project.cli.reasons import Reason, stated
 from orchestration_project.core.errors import OrchestrationError, Refused
 
 if TYPE_CHECKING:
     from orchestration_project.stores.home import Home
 
-app = typer.Typer(help="Try on a copy what the project does when something fails.", no_args_is_help=True)
+app = typer.Typer(help="Try what the project does when something fails or is switched off.", no_args_is_help=True)
 
 _COLUMNS = ("performer", "fault", "calls", "retries", "answered", "accepted", "not accepted", "safe state", "circuit")
 
@@ -56,6 +57,44 @@ def drill_faults(
         raise typer.Exit(1)
 
 
+@app.command(name="switch-off")
+def drill_switch_off(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The performer, such as 'sentiment model'.")],
+    reason: Reason,
+    as_json: AsJson = False,
+) -> None:
+    """Switch a performer off and back, on the project as it is, and measure the time to the safe state.
+
+    Its newest batch is decided again and again meanwhile, and published by nobody; what else runs goes on without the
+    performer for that long. Exit status 1 if a call began later than a second after the switch. Audited.
+
+    Example: orchestrate drill switch-off "sentiment model" --reason "Rehearsal of the first quarter"
+    """
+    from orchestration_project.cli.dagster_commands import LOCATION
+    from orchestration_project.stores.home import prepared_home
+
+    home, why = prepared_home(), stated(reason)
+    with tempfile.TemporaryDirectory(prefix="drill-") as folder, ERR.status(f"Switching {name} off and back"):
+        answer = Path(folder) / "drill.json"
+        named = {"ORCHESTRATE_HOME": str(home.root), "DAGSTER_HOME": str(home.dagster)}
+        drills = _outcome("switch_drill", [LOCATION, str(answer), name, why], answer, folder, named)["drills"]
+    late = [one for one in drills if not one["is_in_time"]]
+    if as_json:
+        say_json(drills)
+    else:
+        for one in drills:
+            answered = ", ".join(f"{count:,} {who}" for who, count in one["answered"].items())
+            say(
+                f"{one['model_output']}, batch {one['batch']}: {one['calls_before']} calls before the switch; the last "
+                f"began {one['last_call_seconds']:.3f} s after it. After {one['safe_seconds']:.3f} s all "
+                f"{one['rows']:,} rows were answered without {name}: {answered}. It is on again."
+            )
+    for one in late:
+        complain(f"A call of {name} began {one['last_call_seconds']:.3f} s after it was switched off.")
+    if late:
+        raise typer.Exit(1)
+
+
 def _drilled(home: "Home", name: str | None) -> list[dict[str, Any]]:
     from orchestration_project.cli.dagster_commands import LOCATION
     from orchestration_project.dispatch.drill import copy_of
@@ -66,23 +105,28 @@ def _drilled(home: "Home", name: str | None) -> list[dict[str, Any]]:
         shown.update("Letting performers fail")
         answer = copy.root / "drill.json"
         named = {"ORCHESTRATE_HOME": folder, "ORCHESTRATE_LEDGER_URL": "", "DAGSTER_HOME": str(copy.dagster)}
-        command = [sys.executable, "-m", "orchestration_project.dispatch.drill", LOCATION, str(answer)]
-        ended = subprocess.run(
-            [*command, *([name] if name else [])],
-            cwd=folder,
-            env={**os.environ, **named},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if ended.returncode != 0:
-            note(ended.stderr)
-            raise DrillFailed(f"The drill ended with exit status {ended.returncode}. What it wrote stands above.")
-        content = json.loads(answer.read_text(encoding="utf-8"))
+        arguments = [LOCATION, str(answer), *([name] if name else [])]
+        return _outcome("drill", arguments, answer, folder, named)["drills"]
+
+
+def _outcome(module: str, arguments: list[str], answer: Path, folder: str, named: dict[str, str]) -> dict[str, Any]:
+    """What a drill wrote that ran in a process of its own; Refused with its sentence where it was refused."""
+    ended = subprocess.run(
+        [sys.executable, "-m", f"orchestration_project.dispatch.{module}", *arguments],
+        cwd=folder,
+        env={**os.environ, **named},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ended.returncode != 0:
+        note(ended.stderr)
+        raise DrillFailed(f"The drill ended with exit status {ended.returncode}. What it wrote stands above.")
+    content: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
     if "refused" in content:
         raise Refused(content["refused"])
-    return content["drills"]
+    return content
 
 
 def _row(one: dict[str, Any]) -> tuple[Any, ...]:

@@ -1,6 +1,5 @@
-"""The verbs that only look: status, alerts, explain, sql, people, where."""
+"""The verbs that only look: status, alerts, sql, people, where."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,7 +20,7 @@ def status(as_json: AsJson = False) -> None:
     Example: orchestrate status --json
     """
     from orchestration_project.serving.backlog import backlog_trouble
-    from orchestration_project.stores import batches, breakers, deliveries, reviews
+    from orchestration_project.stores import batches, breakers, deliveries, reviews, switches
     from orchestration_project.stores.halts import open_halts
     from orchestration_project.stores.home import prepared_home
     from orchestration_project.stores.outbox import targets_of
@@ -35,14 +34,18 @@ def status(as_json: AsJson = False) -> None:
         backlog = backlog_trouble(connection, home.settings.inbox_backlog_rows)
         undelivered = deliveries.troubles(connection, targets_of(home))
         for_people = reviews.open_count(connection)
+        taken_out = switches.taken_out(connection)
     if as_json:
-        say_json({**counts, "circuits": [vars(circuit) for circuit in circuits]} if circuits else counts)
+        more = {"circuits": [vars(one) for one in circuits], "switches": [one.facts() for one in taken_out]}
+        say_json({**counts, **{name: found for name, found in more.items() if found}})
         return
     say_counts(counts)
     if for_people:
         say(f"Reviews that wait for people: {for_people:,}. See: orchestrate review next")
     if backlog:
         complain(backlog)
+    for switch in taken_out:
+        complain(f"{switch.told()}.")
     for halt in halts:
         complain(f"{halt.told}. {halt.reason}")
     for batch in aside:
@@ -80,46 +83,6 @@ def alerts(as_json: AsJson = False) -> None:
         say("No alert was raised so far.")
     else:
         say_notices(notices)
-
-
-def explain(
-    message_id: Annotated[str, typer.Argument(metavar="MESSAGE_ID", help="As in the tables and alerts.")],
-    as_json: AsJson = False,
-) -> None:
-    """A message's whole story.
-
-    What came in, who decided what, how surely and why, what was alerted. Words that spoke for an accepted answer of a
-    model are found anew. A row that is read although a later run of its asset was halted is marked `halted since`.
-
-    Example: orchestrate explain F0062
-    """
-    from orchestration_project.performers.why import reason_of
-    from orchestration_project.stores.home import prepared_home
-    from orchestration_project.stores.story import story_of
-
-    home = prepared_home()
-    found = story_of(home, message_id)
-    for decision in found["decisions"]:
-        decision["reason"] = reason_of(home, decision, found["message"])
-    if as_json:
-        say_json(found)
-        return
-    message = found["message"]
-    marks = {halt["asset"]: f"halted since run {halt['run_id']}" for halt in found["halted"]}
-    say_table(("message", marks.get(found["source"], "")), list(message.items()))
-    columns = ("label", "confidence", "accepted", "decided_by", "performer", "version", "reason")
-    rows = [
-        (_marked(decision["asset"], marks), *(_shown(decision[name]) for name in columns))
-        for decision in found["decisions"]
-    ]
-    say_table(("asset", *columns), rows, title="Decisions")
-    for record in found["records"]:
-        asset = record.pop("asset")
-        say_table((asset, marks.get(asset, "")), list(record.items()))
-    for refusal in found["quarantined"]:
-        complain(f"Refused at {refusal['asset']}: {refusal['reason']}")
-    for title in found["alerts"]:
-        say(f"Alert: {title}")
 
 
 def sql(
@@ -222,14 +185,6 @@ def where(as_json: AsJson = False) -> None:
         say_json(shown)
     else:
         say_table(("what", "where"), list(shown.items()))
-
-
-def _marked(asset: str, marks: Mapping[str, str]) -> str:
-    return f"{asset}\n{marks[asset]}" if asset in marks else asset
-
-
-def _shown(value: Any) -> str:
-    return "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def _listed(value: Any) -> str:

@@ -15,6 +15,8 @@ from orchestration_project.cli import (
     contracting,
     delivering,
     drilling,
+    explaining,
+    forgetting,
     inbox_server,
     labelling,
     looking,
@@ -23,6 +25,7 @@ from orchestration_project.cli import (
     reviewing,
     running,
     sending,
+    switching,
 )
 from orchestration_project.cli.printing import complain
 from orchestration_project.core.errors import OrchestrationError
@@ -45,7 +48,7 @@ app.command(rich_help_panel=RUN)(running.up)
 app.command(name="serve-inbox", rich_help_panel=RUN)(inbox_server.serve_inbox)
 app.command(rich_help_panel=LOOK)(looking.status)
 app.command(rich_help_panel=LOOK)(looking.alerts)
-app.command(rich_help_panel=LOOK)(looking.explain)
+app.command(rich_help_panel=LOOK)(explaining.explain)
 app.command(rich_help_panel=LOOK)(looking.sql)
 app.command(rich_help_panel=LOOK)(looking.people)
 app.command(rich_help_panel=LOOK)(looking.where)
@@ -57,7 +60,9 @@ app.add_typer(contracting.app, name="contract", rich_help_panel=MEND)
 app.add_typer(drilling.app, name="drill", rich_help_panel=MEND)
 app.add_typer(reviewing.app, name="review", rich_help_panel=GOVERN)
 app.command(rich_help_panel=GOVERN)(reviewing.appeal)
+app.add_typer(switching.app, name="switch", rich_help_panel=GOVERN)
 app.add_typer(auditing.app, name="audit", rich_help_panel=GOVERN)
+app.command(rich_help_panel=GOVERN)(forgetting.forget)
 app.command(rich_help_panel=MODELS)(modelling.evaluate)
 app.add_typer(labelling.app, name="labels", rich_help_panel=MODELS)
 app.add_typer(modelling.app, name="model", rich_help_panel=MODELS)

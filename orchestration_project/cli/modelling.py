@@ -1,6 +1,7 @@
 """The verbs about the versions of a model: `evaluate`, `model list`, `show`, `diff`, `promote`, `rollback`."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -166,14 +167,56 @@ def promote(
 
     Example: orchestrate model promote issue 3f2a --reason "Agreed with customer care"
     """
-    from orchestration_project.governance import people
-    from orchestration_project.governance.promotion import Order
     from orchestration_project.stores.home import prepared_home
 
     home = prepared_home()
-    person = people.require(home.settings, "approver").name
-    wanted = _version(home, name, version).version
-    _run(home, name, Order("promote", wanted, stated(reason), new_labels, even_if_worse, person))
+    put_in_use(home, name, version, stated(reason), new_labels=new_labels, even_if_worse=even_if_worse)
+
+
+@app.command()
+def trial(name: Name, as_json: AsJson = False) -> None:
+    """What the version on trial has shown in shadow, beside the version in use.
+
+    How often both answered alike, label by label, and how right each was on what people decided.
+
+    Example: orchestrate model trial issue
+    """
+    from orchestration_project.governance.policy import read_policy
+    from orchestration_project.governance.trial_results import result_of
+    from orchestration_project.stores import trials
+    from orchestration_project.stores.families import require_family
+    from orchestration_project.stores.home import prepared_home
+
+    family, home = require_family(name), prepared_home()
+    with home.ledger.read() as connection:
+        found = trials.of_family(connection, name)
+    if found is None:
+        raise Refused(f"No version of '{name}' is on trial. See: orchestrate model list {name}")
+    result = result_of(home, found.version, family.performer)
+    if as_json:
+        say_json({**found.facts(), **asdict(result)})
+        return
+    policy = read_policy(home.settings.policy).learning
+    say(f"{name} {found.version.version}, on trial since {found.started_at:%F %R} UTC")
+    say(
+        f"{result.answers:,} of {policy.shadow_rows:,} answers in shadow. Approval: {policy.approval.replace('_', ' ')}."
+    )
+    shares = [
+        (one.label, f"{one.alike:,} of {one.rows:,}", f"{one.share:.1%}", f"{one.low:.1%} to {one.high:.1%}")
+        for one in result.agreements
+    ]
+    say_table(("the version in use answered", "alike", "share", "95 %"), shares)
+    differences = [
+        (one.label, f"{one.difference:+.3f}", f"{one.low:+.3f} to {one.high:+.3f}") for one in result.differences
+    ]
+    if differences:
+        say_table(
+            ("label", "F1, against the version in use", "95 %"),
+            differences,
+            title=f"On {result.decided:,} rows that people decided",
+        )
+    else:
+        say("People have decided on none of these rows.")
 
 
 @app.command()
@@ -186,15 +229,31 @@ def rollback(name: Name, reason: Reason) -> None:
     from orchestration_project.governance.promotion import Order
     from orchestration_project.stores.champions import history, require_champion
     from orchestration_project.stores.home import prepared_home
+    from orchestration_project.stores.switches import taken_out
 
     home = prepared_home()
     person = people.require(home.settings, "approver").name
     with home.ledger.read() as connection:
         used = require_champion(connection, name)
-        earlier = [found for found in history(connection, name) if found.version != used.version]
+        off = {found.name for found in taken_out(connection) if found.kind == "version"}
+        earlier = [found for found in history(connection, name) if found.name not in {used.name, *off}]
     if not earlier:
-        raise Refused(f"No other version of '{name}' was ever in use. See: orchestrate model list {name}")
+        raise Refused(
+            f"No other version of '{name}' that is not off was ever in use. See: orchestrate model list {name}"
+        )
     _run(home, name, Order("rollback", earlier[0].version, stated(reason), person=person))
+
+
+def put_in_use(
+    home: "Home", name: str, version: str, reason: str, *, new_labels: bool = False, even_if_worse: bool = False
+) -> None:
+    """Have a version judged and put in use, as whoever acts; Refused with the reason when it stays out."""
+    from orchestration_project.governance import people
+    from orchestration_project.governance.promotion import Order
+
+    person = people.require(home.settings, "approver").name
+    wanted = _version(home, name, version).version
+    _run(home, name, Order("promote", wanted, reason, new_labels, even_if_worse, person))
 
 
 def shown(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The verbs about reviews: `review next|list|show|decide|skip|assign|escalate|reopen`, and `appeal`."""
+"""The verbs about reviews: `review next|list|show|decide|skip|assign|escalate|reopen|live-error`, and `appeal`."""
 
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
@@ -172,6 +172,30 @@ def reopen(review: Number, reason: Reason) -> None:
 
     review_orders.reopen(prepared_home(), review, stated(reason))
     say(f"Review {review} is open again.")
+
+
+@app.command(name="live-error")
+def shown_live_error(asset: OfAsset = None, as_json: AsJson = False) -> None:
+    """How often accepted answers are wrong, by random checks that people decided blind, beside the stated error.
+
+    Example: orchestrate review live-error --asset issue
+    """
+    from orchestration_project.governance.live_errors import live_errors
+    from orchestration_project.stores.home import prepared_home
+
+    found = live_errors(prepared_home(), asset)
+    if as_json:
+        say_json([one.facts() for one in found])
+        return
+    if not found:
+        say("Nothing is checked: no cascade that decided anything has a Person().")
+        return
+    columns = ("asset", "performer", "day", "live error", "wrong", "wait", "unanswered")
+    lines = [
+        (one.asset, one.performer or "all", one.day or "all", one.told(), one.found.errors, one.waiting, one.unanswered)
+        for one in found
+    ]
+    say_table(columns, lines)
 
 
 def appeal(

@@ -98,6 +98,7 @@ def demo() -> None:
     say("Where to look next:")
     say("  .venv/bin/orchestrate status               where each message is")
     say("  .venv/bin/orchestrate explain MESSAGE_ID   why it was decided so (ids stand below the quotes)")
+    say("  .venv/bin/orchestrate review next          what nobody was sure of, and waits for you")
     say("  .venv/bin/orchestrate sql                  the tables, with SQL")
     say("  make up                                    Dagster's UI: lineage, checks, runs")
 

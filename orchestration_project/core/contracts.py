@@ -101,8 +101,10 @@ def version_of(contract: type[Contract]) -> str:
 
 
 def arrow_schema(contract: type[Contract]) -> pyarrow.Schema:
-    """The Arrow types in which the contract's rows are stored, the same for every file."""
-    return pyarrow.schema([(name, _arrow_type(column.dtype)) for name, column in columns(contract).items()])
+    """The Arrow types in which the contract's rows are stored, the same for every file, and which may be null."""
+    return pyarrow.schema(
+        [pyarrow.field(name, _arrow_type(column.dtype), column.nullable) for name, column in columns(contract).items()]
+    )
 
 
 def empty_frame(contract: type[Contract]) -> pd.DataFrame:

@@ -17,7 +17,8 @@ OrchestrationError            base: one sentence each for what is wrong, the val
 ├── AssetTimeout              an asset's function took longer than its limit
 ├── Conflict                  another run published first; the step reads again and repeats
 └── PerformerFailed           a performer raised, or answered what it may not
-    └── PerformerUnavailable  the same, and trying again may help
+    ├── SwitchedOff           somebody took it out of work
+    └── PerformerUnavailable  it raised, and trying again may help
         └── PerformerTimeout  its time was over before it answered
 """
 
@@ -93,6 +94,10 @@ class Conflict(OrchestrationError):
 
 class PerformerFailed(OrchestrationError):
     """A performer raised, or answered what its contract does not allow."""
+
+
+class SwitchedOff(PerformerFailed):
+    """A performer is not asked: it, its version or the asset was taken out of work. Nothing failed."""
 
 
 class PerformerUnavailable(PerformerFailed):

@@ -34,10 +34,10 @@ class ClassificationScores(TypedDict):
     per_class: dict[str, LabelScores]
 
 
-def precision_lower_bound(right: int, asked: int, level: float = 0.95) -> float:
+def precision_lower_bound(right: float, asked: float, level: float = 0.95) -> float:
     """The precision that `right` of `asked` answers prove, at a one-sided confidence `level`.
 
-    From 0 to 1; 0 asked prove nothing and give 0.0. More right than asked, or fewer than none, raise ValueError.
+    From 0 to 1; 0 asked prove nothing and give 0.0. Weighted answers need not count whole. More right than asked, or fewer than none, raise ValueError.
     Source: Clopper and Pearson, The Use of Confidence or Fiducial Limits, 1934.
     """
     from scipy.special import betaincinv
@@ -45,6 +45,15 @@ def precision_lower_bound(right: int, asked: int, level: float = 0.95) -> float:
     if not 0 <= right <= asked:
         raise ValueError(f"{right} right of {asked} asked is impossible. Count both over the same answers.")
     return float(betaincinv(right, asked - right + 1, 1 - level)) if right else 0.0
+
+
+def exact_interval(right: int, asked: int, level: float = 0.95) -> tuple[float, float]:
+    """The two-sided interval of a share, `right` of `asked`, from 0 to 1; (0, 1) of none asked.
+
+    Source: Clopper and Pearson, as above.
+    """
+    one_sided = 1 - (1 - level) / 2
+    return precision_lower_bound(right, asked, one_sided), 1 - precision_lower_bound(asked - right, asked, one_sided)
 
 
 def acceptance_threshold(confidence: Floats, correct: NDArray[np.bool_], target_error: float) -> float | None:

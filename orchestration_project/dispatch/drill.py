@@ -22,13 +22,15 @@ from orchestration_project.model_output.decorators import step_of
 from orchestration_project.model_output.inputs import load
 from orchestration_project.model_output.step import Result, Step
 from orchestration_project.performers.asking import Work
-from orchestration_project.performers.cascade import CHUNK_ROWS, Cascade, Decisions
+from orchestration_project.performers.cascade import Cascade, Decisions
 from orchestration_project.performers.decision import answering
 from orchestration_project.performers.faulty import FAULTS, Faulty, Plan
 from orchestration_project.performers.performer import Performer
+from orchestration_project.performers.person import PERSON
+from orchestration_project.performers.turns import CHUNK_ROWS
 from orchestration_project.stores import breakers, champions, manifest
 from orchestration_project.stores.home import Home, current_home
-from orchestration_project.stores.schema import METADATA
+from orchestration_project.stores.schema import METADATA, SWITCHES
 
 LIMIT_SECONDS = 2.0
 """Time limit of a faulty performer, so that a drill of calls that hang is over soon."""
@@ -96,8 +98,12 @@ def steps_of(location: str, name: str | None) -> list[Step]:
 def drill(home: Home, step: Step) -> Iterator[Drill]:
     """Try every fault of every performer; writes into the home, which must be a copy."""
     assert step.cascade is not None
-    batch, rows = _newest_rows(home, step)
+    with home.ledger.write() as connection:
+        connection.execute(sa.delete(SWITCHES))  # each performer is drilled
+    batch, rows = newest_rows(home, step)
     for performer in step.cascade.performers:
+        if performer.kind == PERSON:
+            continue
         for fault in FAULTS:
             faulty = Faulty(performer, Plan(fault, seconds=SLOW_SECONDS), limit_seconds=LIMIT_SECONDS)
             performers = [faulty if one is performer else one for one in step.cascade.performers]
@@ -107,7 +113,7 @@ def drill(home: Home, step: Step) -> Iterator[Drill]:
             yield _judged(home, step, batch, rows, faulty, decisions)
 
 
-def _newest_rows(home: Home, step: Step) -> tuple[str, pd.DataFrame]:
+def newest_rows(home: Home, step: Step) -> tuple[str, pd.DataFrame]:
     """The newest batch that the step decided on, and what its performers are shown of it."""
     with home.ledger.read() as connection:
         versions = manifest.all_current(connection)

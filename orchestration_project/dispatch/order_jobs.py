@@ -1,5 +1,5 @@
-"""Jobs by which people give orders in Dagster's UI: what `orchestrate quarantine`, `halt`, `batch` and `contract` do, from
-the Launchpad. Each run shows its order, and the audit log its reason.
+"""Jobs by which people give orders in Dagster's UI: what `orchestrate quarantine`, `halt`, `batch`, `contract` and `switch`
+do, from the Launchpad. Each run shows its order, and the audit log its reason.
 """
 
 from dataclasses import replace
@@ -13,7 +13,9 @@ from orchestration_project.core.errors import Refused
 from orchestration_project.governance import batch_orders, mending
 from orchestration_project.governance.contract_orders import accept_column
 from orchestration_project.governance.corrections import parse_corrections, read_corrections
+from orchestration_project.governance.switch_orders import Turn, turn
 from orchestration_project.model_output.decorators import HOME
+from orchestration_project.model_output.redacted import redact_error
 from orchestration_project.model_output.step import REFUSAL
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.quarantine import Selection
@@ -86,6 +88,16 @@ class HaltOrder(BatchOrder):
     """Which halt is meant, and why."""
 
     asset: str = Field(default="", description="Where several assets of the batch are halted.")
+
+
+class SwitchOrder(Ordered):
+    """What is switched, to which state, and why."""
+
+    kind: str = Field(description="performer, version or asset.")
+    name: str = Field(description="Of a version: FAMILY/VERSION.")
+    state: str = Field(
+        description="Of a performer: on, shadow or off; of a version: on or off; of an asset: on, people or safe_state."
+    )
 
 
 @dg.op(required_resource_keys={HOME}, description="Keep what is set right beside what came in.")
@@ -169,6 +181,13 @@ def let_pass(context: dg.OpExecutionContext, config: HaltOrder) -> None:
     context.log.info(f"Requested as {key}.")
 
 
+@dg.op(required_resource_keys={HOME}, description="Take a performer, a model version or an asset out of work, or back.")
+def turn_switch(context: dg.OpExecutionContext, config: SwitchOrder) -> None:
+    wanted = Turn(config.kind, config.name, config.state)  # pyright: ignore[reportArgumentType]  # it is looked at there
+    done = _order(turn, _home(context, config), wanted, _reason(config.reason))
+    context.log.info(f"{done.told()}.")
+
+
 def order_jobs() -> list[dg.JobDefinition]:
     """A job for each order."""
     named = {
@@ -182,6 +201,7 @@ def order_jobs() -> list[dg.JobDefinition]:
         "pass_halt": let_pass,
         "discard_halt": close_halt,
         "accept_column": accept,
+        "switch": turn_switch,
     }
     return [_job(name, operation) for name, operation in named.items()]
 
@@ -199,6 +219,7 @@ def _order(give: Any, *arguments: Any) -> Any:
     try:
         return give(*arguments)
     except Refused as refusal:
+        redact_error(refusal)  # it may quote what a row holds
         raise dg.Failure(str(refusal), {REFUSAL: type(refusal).__name__}, allow_retries=False) from refusal
 
 

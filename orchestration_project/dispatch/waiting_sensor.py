@@ -4,6 +4,7 @@ discarded, when a halt opened or closed, when a batch was set aside or taken up 
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
@@ -14,21 +15,6 @@ from orchestration_project.stores.schema import BATCHES, HALTS, QUARANTINE
 
 SECONDS_BETWEEN = 60
 """Under load one run a minute lists whatever happened in it."""
-
-
-def waiting_sensor(
-    name: str, job: Any, *, seconds_between: int = SECONDS_BETWEEN, **arguments: Any
-) -> dg.SensorDefinition:
-    """A sensor that starts `job` when what waits is not what waited at the last tick. `arguments` go to `dg.sensor`."""
-
-    @dg.sensor(name=name, job=job, minimum_interval_seconds=seconds_between, **arguments)
-    def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        found = what_waits(current_home())
-        if found == (context.cursor or what_waits(None)):
-            return dg.SkipReason("What waits for somebody is what waited before.")
-        return dg.SensorResult(run_requests=[dg.RunRequest()], cursor=found)
-
-    return sensor
 
 
 def what_waits(home: Home | None) -> str:
@@ -51,3 +37,25 @@ def what_waits(home: Home | None) -> str:
             facts = [list(connection.execute(query).one()) for query in queries]
             facts.append(list(connection.execute(aside).scalars()))
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def waiting_sensor(
+    name: str,
+    job: Any,
+    *,
+    look: Callable[[Home | None], str] = what_waits,
+    seconds_between: int = SECONDS_BETWEEN,
+    **arguments: Any,
+) -> dg.SensorDefinition:
+    """A sensor that starts `job` when what it looks at (what waits) is not as it was at the last tick. `look` gives a
+    digest of it, of None as of an empty home. `arguments` go to `dg.sensor`.
+    """
+
+    @dg.sensor(name=name, job=job, minimum_interval_seconds=seconds_between, **arguments)
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        found = look(current_home())
+        if found == (context.cursor or look(None)):
+            return dg.SkipReason("Nothing changed since the list was made.")
+        return dg.SensorResult(run_requests=[dg.RunRequest()], cursor=found)
+
+    return sensor

@@ -4,6 +4,8 @@ To add one: have each audit entry that makes, changes or ends a row give in its 
 what the entries said and what the rows are as below, and put the witness into `WITNESSES`. An entry that changes a row a
 second time (a correction, an erasure that rewrites a file) is one more action of the same witness, and gives the new
 facts. Moments are compared as ISO 8601 text in UTC.
+
+Reviews have none: they come, are claimed, passed on and closed by themselves; what a person decided is the verdict.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,9 +20,22 @@ from orchestration_project.governance.audit_evidence import Claim, Found, Key, N
 from orchestration_project.stores import manifest, model_versions
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.manifest import Version
-from orchestration_project.stores.schema import CHAMPIONS, LABEL_IMPORTS, MANIFEST, MODEL_VERSIONS
+from orchestration_project.stores.schema import (
+    CHAMPIONS,
+    ERASURES,
+    LABEL_IMPORTS,
+    MANIFEST,
+    MODEL_VERSIONS,
+    SWITCHES,
+    TRIALS,
+    VERDICTS,
+)
+from orchestration_project.stores.verdicts import Verdict
 
 Detail = Mapping[str, Any]
+
+FORGOTTEN = "forgotten"
+"""Action of the entry that says which files an erasure wrote anew."""
 
 
 def keyed(facts: Mapping[str, Any], key: Iterable[str]) -> tuple[Key, dict[str, Any]]:
@@ -65,9 +80,16 @@ _FACTS = ("run_id", "file", "file_sha256", "file_rows", "inputs", "published_at"
 
 
 def _published(entry: Entry, detail: Detail) -> Iterator[Claim]:
-    if "version" in detail:
-        key = (*_place(entry, detail), detail["version"])
-        yield Claim(key, {name: detail[name] for name in _FACTS if name in detail})
+    for version in _versions_in(entry, detail):
+        key = (*_place(entry, version), version["version"])
+        yield Claim(key, {name: version[name] for name in _FACTS if name in version})
+
+
+def _versions_in(entry: Entry, detail: Detail) -> "list[Detail]":
+    """What an entry says of versions: of the one that was published, or of those that an erasure wrote anew."""
+    if entry.action == FORGOTTEN:
+        return detail["versions"]
+    return [detail] if "version" in detail else []
 
 
 def _versions(connection: sa.Connection) -> Iterator[Found]:
@@ -107,9 +129,28 @@ def _models(connection: sa.Connection) -> Iterator[Found]:
         yield Found(*keyed(facts, _OF_A_MODEL), row[-1])
 
 
-def _imported(_entry: Entry, detail: Detail) -> Iterator[Claim]:
-    if "import_id" in detail:
-        yield Claim(*keyed({name: value for name, value in detail.items() if name != "findings"}, ["import_id"]))
+def _tried(_entry: Entry, detail: Detail) -> Iterator[Claim]:
+    if "trial" in detail:
+        yield Claim(*keyed(detail["trial"], ["family"]))
+    elif "trial_ended" in detail:
+        yield Claim((detail["trial_ended"]["family"],), None)
+
+
+def _imported(entry: Entry, detail: Detail) -> Iterator[Claim]:
+    found = detail["imports"] if entry.action == FORGOTTEN else [detail] if "import_id" in detail else []
+    for one in found:
+        yield Claim(*keyed({name: value for name, value in one.items() if name != "findings"}, ["import_id"]))
+
+
+def _decided(_entry: Entry, detail: Detail) -> Iterator[Claim]:
+    for facts in detail.get("verdicts", ()):
+        yield Claim(*keyed(facts, ["verdict_id"]))
+
+
+def _verdicts(connection: sa.Connection) -> Iterator[Found]:
+    for row in _stream(connection, sa.select(VERDICTS)).mappings():
+        verdict = Verdict(**row)
+        yield Found(*keyed(verdict.facts(), ["verdict_id"]), verdict.decided_at)
 
 
 def _as_json(value: Any) -> Any:
@@ -123,7 +164,7 @@ def _stream(connection: sa.Connection, query: "sa.Select[*tuple[Any, ...]]") -> 
 WITNESSES = (
     Witness(
         "Version {2} of {0} of {1} in the manifest",
-        frozenset({"published"}),
+        frozenset({"published", FORGOTTEN}),
         _published,
         _versions,
         files_of(MANIFEST, lambda home: home.warehouse.root),
@@ -151,16 +192,35 @@ WITNESSES = (
     ),
     Witness(
         "Version {1} of the model {0}",
-        frozenset({"promoted", "not promoted"}),
+        frozenset({"promoted", "not promoted", "on trial"}),
         said_under("model", _OF_A_MODEL),
         _models,
         files_of(MODEL_VERSIONS, lambda home: home.root),
     ),
     Witness(
         "Label import {0}",
-        frozenset({"labels imported"}),
+        frozenset({"labels imported", FORGOTTEN}),
         _imported,
         rows_of(LABEL_IMPORTS, ["import_id"], "imported_at"),
         files_of(LABEL_IMPORTS, lambda home: home.root),
+    ),
+    Witness("Verdict {0}", frozenset({"verdict", FORGOTTEN}), _decided, _verdicts),
+    Witness(
+        "The switch of the {0} {1}",
+        frozenset({"switched"}),
+        said_under("switch", ("kind", "name")),
+        rows_of(SWITCHES, ("kind", "name"), "switched_at"),
+    ),
+    Witness(
+        "The version of {0} that is on trial",
+        frozenset({"on trial", "promoted", "not promoted"}),
+        _tried,
+        rows_of(TRIALS, ["family"], "started_at"),
+    ),
+    Witness(
+        "The erasure of message {0}",
+        frozenset({FORGOTTEN}),
+        said_under("erasure", ["message_id"]),
+        rows_of(ERASURES, ["message_id"], "erased_at"),
     ),
 )

@@ -47,7 +47,29 @@ def keep_reviews(
         for (message_id, digest), row in wanted.items()
         if not {(message_id, digest), (message_id, reviews.ANY_CONTENT)} & settled and (message_id, digest) not in still
     ]
-    proposals = _proposals(frame, {row["message_id"] for row in new})
+    _open(connection, policy, asset, partition, frame, new)
+    return len(new)
+
+
+def keep_urgent(
+    connection: sa.Connection, policy: Policy, *, asset: str, partition: str, frame: pd.DataFrame, urgent: pd.DataFrame
+) -> None:
+    """Open a review beside each row that cannot wait and had none on what it says, in the transaction that publishes."""
+    known = reviews.of_batch(connection, asset, partition)
+    had = {(one.message_id, one.content_digest) for one in known if one.cause == "urgent"}
+    new = [row for row in records(urgent) if (row["message_id"], row["content_digest"]) not in had]
+    _open(connection, policy, asset, partition, frame, new)
+
+
+def _open(
+    connection: sa.Connection,
+    policy: Policy,
+    asset: str,
+    partition: str,
+    frame: pd.DataFrame,
+    rows: list[dict[str, Any]],
+) -> None:
+    proposals = proposals_of(frame, {row["message_id"] for row in rows})
     respond_by = now() + timedelta(hours=policy.reviews.respond_hours)
     reviews.insert(
         connection,
@@ -61,13 +83,12 @@ def keep_reviews(
                 "proposal": {**proposals[row["message_id"]], "runner_up": row["runner_up"] or None},
                 "respond_by": respond_by,
             }
-            for row in new
+            for row in rows
         ],
     )
-    return len(new)
 
 
-def _proposals(frame: pd.DataFrame, message_ids: set[str]) -> Mapping[str, dict[str, Any]]:
+def proposals_of(frame: pd.DataFrame, message_ids: set[str]) -> Mapping[str, dict[str, Any]]:
     """Message → the decision on it, with None for what is missing, which JSON has no other word for."""
     chosen = frame.loc[frame["message_id"].isin(message_ids), ["message_id", *PROPOSED]].astype("object")
     return {row.pop("message_id"): row for row in records(chosen.where(chosen.notna(), None))}

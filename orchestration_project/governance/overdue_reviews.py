@@ -1,6 +1,6 @@
 """Reviews that nobody decided in time: they take the policy's default, which accepts nothing, and somebody is told.
 
-A check on an accepted answer ends then without a verdict; an appeal goes to a lead, and waits on; a review that was
+A check on an accepted answer ends then without a verdict, and so does a review beside a row that could not wait; an appeal goes to a lead, and waits on; a review that was
 reopened is decided as it was, for its verdict stands.
 """
 
@@ -47,9 +47,9 @@ def _expire(connection: sa.Connection, asset: str, batch: str, late: Sequence[Re
     reviewed = {verdict.review_id for verdict in verdicts.of_batch(connection, asset, batch)}
     appeals = [review for review in late if review.cause == "appeal"]
     reopened = [review for review in late if review.cause != "appeal" and review.review_id in reviewed]
-    checks = [review for review in late if review.cause == "check" and review not in reopened]
+    beside = [review for review in late if review.cause in ("urgent", "check") and review not in reopened]
     undecided = [review for review in late if review.cause not in reviews.ASKED_FOR and review not in reopened]
-    reviews.update(connection, [review.review_id for review in checks], state="closed", closed_at=now())
+    reviews.update(connection, [review.review_id for review in beside], state="closed", closed_at=now())
     reviews.update(connection, [review.review_id for review in reopened], state="decided", closed_at=now())
     later = now() + timedelta(hours=policy.reviews.respond_hours)
     reviews.update(connection, [review.review_id for review in appeals], needs_lead=True, respond_by=later)
@@ -58,7 +58,8 @@ def _expire(connection: sa.Connection, asset: str, batch: str, late: Sequence[Re
         proposal = {**review.proposal, "default": default}
         reviews.update(connection, [review.review_id], state="overdue", closed_at=now(), proposal=proposal)
     request = request_run(connection, undecided[0], "") if undecided else None
-    numbers = {"undecided": undecided, "reopened": reopened, "checks": checks, "appeals": appeals}
+    checks, urgent = ([one for one in beside if one.cause == cause] for cause in ("check", "urgent"))
+    numbers = {"undecided": undecided, "urgent": urgent, "reopened": reopened, "checks": checks, "appeals": appeals}
     detail: dict[str, Any] = {name: [review.review_id for review in own] for name, own in numbers.items() if own}
     audit.append(
         connection, "reviews overdue", f"{asset}/{batch}", {**detail, "default": default, "request": request}, POLICY

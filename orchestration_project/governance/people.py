@@ -17,7 +17,7 @@ from orchestration_project.core.settings import Settings, variable
 from orchestration_project.governance.audit import system_user
 from orchestration_project.stores.toml_files import read_toml
 
-Role = Literal["reviewer", "lead", "operator", "trainer", "approver", "auditor"]
+Role = Literal["reviewer", "lead", "operator", "trainer", "approver", "auditor", "privacy"]
 
 ROLES: Mapping[Role, str] = {
     "reviewer": "decides reviews of the assets that are among the person's skills",
@@ -26,6 +26,7 @@ ROLES: Mapping[Role, str] = {
     "trainer": "trains models and imports labels",
     "approver": "puts versions of models in use",
     "auditor": "prunes the audit log",
+    "privacy": "has messages erased",
 }
 """Every role, and what it entitles to."""
 

@@ -28,10 +28,44 @@ class Reviews:
 
 
 @dataclass(frozen=True)
+class Learning:
+    """When a new version of a model is trained, and what it takes until it is in use."""
+
+    new_verdicts: int = _number(50, least=1)
+    shadow_rows: int = _number(200)
+    approval: str = _one_of("nobody", "somebody", "somebody_else")
+
+
+@dataclass(frozen=True)
+class Checks:
+    """Accepted answers that people look at blind: how many, until when, and when their number says something."""
+
+    share: float = _number(0.01, most=1)
+    per_day: int = _number(20)
+    respond_hours: float = _number(72.0, least=0.001)
+    window_days: int = _number(28, least=1)
+    fewest: int = _number(30, least=1)
+
+
+@dataclass(frozen=True)
+class Disengage:
+    """What sends a performer into shadow without a person; only a person switches it on again."""
+
+    on_live_error: str = _one_of("shadow", "nothing")
+    on_drift: str = _one_of("nothing", "shadow")
+    breaker_open_minutes: float = _number(60.0)
+    latency_seconds: float = _number(0.0)
+    latency_batches: int = _number(5, least=1)
+
+
+@dataclass(frozen=True)
 class Policy:
     """Every table of the policy; one that the file leaves out has its defaults."""
 
     reviews: Reviews = field(default_factory=Reviews)
+    checks: Checks = field(default_factory=Checks)
+    learning: Learning = field(default_factory=Learning)
+    disengage: Disengage = field(default_factory=Disengage)
 
 
 def read_policy(file: Path) -> Policy:

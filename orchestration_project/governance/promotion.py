@@ -6,6 +6,10 @@
 3. A version that is worse on the same holdout beyond chance stays out, unless a person ordered this very version
    `--even-if-worse`.
 4. A rollback puts the version before back in use, whatever was measured.
+5. A version that was switched off stays out, whoever orders it, until somebody switches it on.
+6. A version that may be in use by these rules, and never was, goes on trial first, as the policy asks: it answers in
+   shadow beside the one in use, until it gave so many answers there, is not worse on what people decided meanwhile, and
+   somebody approves of it by ordering its promotion. Another version takes its place only when a person orders that.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,8 +22,12 @@ from orchestration_project.core.comparison import OVERALL, Difference, worse
 from orchestration_project.core.errors import Refused
 from orchestration_project.core.settings import Settings
 from orchestration_project.governance import audit, people
-from orchestration_project.stores import batches, champions, model_versions
+from orchestration_project.governance.policy import Learning
+from orchestration_project.governance.trial_results import TrialResult
+from orchestration_project.stores import batches, champions, model_versions, trials
 from orchestration_project.stores.model_versions import ModelVersion
+from orchestration_project.stores.switches import Switch
+from orchestration_project.stores.trials import Trial
 
 _TAG = "orchestrate/"
 
@@ -64,10 +72,23 @@ class Order:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the candidate is put in use, and why."""
+    """Whether the candidate is put in use, and why; if it is not, whether it is on trial from now on, or still."""
 
     is_promoted: bool
     reason: str
+    is_on_trial: bool = False
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What it takes until a candidate is in use, as `policy` says: `trial` is the one of its family that runs, `result`
+    what the candidate has shown in it, and `was_in_use` that it need not be tried.
+    """
+
+    policy: Learning
+    trial: Trial | None = None
+    result: TrialResult = TrialResult()
+    was_in_use: bool = False
 
 
 def judge_candidate(
@@ -77,18 +98,36 @@ def judge_candidate(
     differences: Sequence[Difference],
     *,
     labels_replaced: bool,
+    switch: Switch | None = None,
+    terms: Terms | None = None,
 ) -> Verdict:
     """Hold a candidate to the rules above.
 
-    `differences` are those of its F1 against the incumbent's on the same holdout; empty when the incumbent's file can
+    `switch` is the last word on the candidate; without `terms` none is tried. `differences` are those of its F1 against the incumbent's on the same holdout; empty when the incumbent's file can
     no longer be read, so that it decides nothing any more and stands in nobody's way.
     """
+    if switch is not None and switch.state == "off":
+        return Verdict(False, switch.told())
     if incumbent is None:
         return Verdict(True, _with(order, "the first version of its family"))
     if (incumbent.version, incumbent.sha256) == (candidate.version, candidate.sha256):
         return Verdict(False, "the same labels and code gave the version in use")
     if order.action == "rollback":
         return Verdict(True, _with(order, f"back from {incumbent.version}"))
+    verdict = _judge_differences(order, candidate, incumbent, differences, labels_replaced=labels_replaced)
+    if terms is None or terms.was_in_use or not verdict.is_promoted:
+        return verdict
+    return _judge_trial(order, candidate, verdict, terms, is_comparable=bool(differences))
+
+
+def _judge_differences(
+    order: Order,
+    candidate: ModelVersion,
+    incumbent: ModelVersion,
+    differences: Sequence[Difference],
+    *,
+    labels_replaced: bool,
+) -> Verdict:
     if set(candidate.labels) != set(incumbent.labels):
         return _judge_new_labels(order, candidate, incumbent, labels_replaced)
     if not differences:
@@ -103,6 +142,37 @@ def judge_candidate(
     return Verdict(False, f"worse than {incumbent.version} on the same holdout: {which}")
 
 
+def _judge_trial(
+    order: Order, candidate: ModelVersion, verdict: Verdict, terms: Terms, *, is_comparable: bool
+) -> Verdict:
+    """Rule 6. Where nothing can be compared (another label set, a version in use that cannot be read) nobody waits for
+    answers in shadow; approval is asked for all the same.
+    """
+    policy, trial = terms.policy, terms.trial
+    wanted = policy.shadow_rows if is_comparable else 0
+    if not wanted and policy.approval == "nobody":
+        return verdict
+    if trial is None or (trial.version.version, trial.version.sha256) != (candidate.version, candidate.sha256):
+        if trial is not None and not order.person:
+            since = trial.started_at.isoformat(timespec="minutes")
+            return Verdict(False, f"{trial.version.version} is on trial since {since}; {candidate.version} may be next")
+        return Verdict(False, f"on trial from now on: {verdict.reason}", is_on_trial=True)
+    if terms.result.answers < wanted:
+        return Verdict(False, f"still on trial: {terms.result.answers:,} of {wanted:,} answers in shadow", True)
+    if (found := worse(terms.result.differences)) and not order.even_if_worse:
+        which = ", ".join(f"{_name(one)} {_interval(one)}" for one in found[:3])
+        return Verdict(
+            False, f"worse than the version in use on {terms.result.decided} rows that people decided: {which}"
+        )
+    if policy.approval != "nobody" and order.action != "promote":
+        promote = f"orchestrate model promote {candidate.family} {candidate.version} --reason TEXT"
+        return Verdict(False, f"its trial is over, and it waits for approval: {promote}", True)
+    if policy.approval == "somebody_else" and order.person == trial.trained_by:
+        return Verdict(False, f"{order.person} had it trained, and may not approve of it", True)
+    told = f"{terms.result.answers:,} answers in shadow" if wanted else "approved"
+    return Verdict(True, f"{verdict.reason}; {told}")
+
+
 def require_role(settings: Settings, order: Order) -> None:
     """NotEntitled where whoever gave an order may not: to put a version in use takes the role approver, to train one by
     hand the role trainer. A schedule needs none.
@@ -113,18 +183,28 @@ def require_role(settings: Settings, order: Order) -> None:
 
 
 def record_verdict(connection: sa.Connection, candidate: ModelVersion, verdict: Verdict, person: str = "") -> None:
-    """Keep the candidate's record, and put it in use where the verdict says so; batches that were refused may then try
-    again. Both are audited, in the caller's transaction; `person` is who ordered it, empty where a schedule trained.
+    """Keep the candidate's record, and put it in use, or on trial, where the verdict says so; batches that were refused
+    may try again once one is in use. All are audited, in the caller's transaction; `person` is who ordered it, empty where a schedule trained.
     """
     known = champions.champion(connection, candidate.family)
     detail: dict[str, Any] = {"reason": verdict.reason, "model": model_versions.record(connection, candidate)}
-    subject = f"{candidate.family}/{candidate.version}"
+    subject = candidate.name
+    trial = trials.of_family(connection, candidate.family)
+    is_tried = trial is not None and trial.version.name == candidate.name
+    if verdict.is_on_trial:
+        if not is_tried:
+            detail |= {"trial": trials.start(connection, candidate, person).facts()}
+            audit.append(connection, "on trial", subject, detail, person or None)
+        return
+    if trial is not None and (is_tried or verdict.is_promoted):
+        trials.end(connection, candidate.family)
+        detail |= {"trial_ended": trial.facts()}
     if verdict.is_promoted:
         champion = champions.promote(connection, candidate, verdict.reason)
         detail |= {"champion": {**champion, "promoted_at": champion["promoted_at"].isoformat()}}
         detail |= {"batches_resumed": batches.resume_refused(connection, cause=f"promotion-{candidate.version}")}
         audit.append(connection, "promoted", subject, detail, person or None)
-    elif known is None or (known.version, known.sha256) != (candidate.version, candidate.sha256):
+    elif "trial_ended" in detail or known is None or known.name != candidate.name or known.sha256 != candidate.sha256:
         audit.append(connection, "not promoted", subject, detail, person or None)
 
 

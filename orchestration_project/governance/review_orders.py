@@ -6,6 +6,7 @@
 3. A verdict is one transaction with its audit entry, which quotes no note, and with the request of the run that
    applies it. Who finds it wrong reopens the review: the verdict stands until another corrects it, and both stay.
 4. What nobody decides in time, `overdue_reviews` ends.
+5. Nobody judges a message that was erased: no verdict, no appeal, nothing reopened.
 """
 
 from dataclasses import asdict, dataclass
@@ -19,7 +20,7 @@ from orchestration_project.governance import audit, people
 from orchestration_project.governance.open_reviews import PROPOSED
 from orchestration_project.governance.people import Person
 from orchestration_project.governance.policy import Policy, read_policy
-from orchestration_project.stores import batches, cascades, reviews, run_requests, verdicts
+from orchestration_project.stores import batches, cascades, erasures, reviews, run_requests, verdicts
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.ledger import now
 from orchestration_project.stores.reviews import ANY_CONTENT, CAUSES, Review
@@ -65,6 +66,7 @@ def decide(home: Home, review_id: int, label: str, note: str | None = None) -> D
     with home.ledger.write() as connection:
         review = require_review(connection, review_id)
         person = _entitled(home, review)
+        erasures.refuse_erased(connection, review.message_id)
         _refuse_ended(connection, review)
         _refuse_claimed(review, person, policy)
         _require_label(connection, review.asset, label)
@@ -78,6 +80,7 @@ def decide(home: Home, review_id: int, label: str, note: str | None = None) -> D
         request = None if is_as_answered else request_run(connection, review, person.name)
         detail = {"review": review_id, "verdict": verdict_id, "label": label, "cause": review.cause}
         detail |= {"proposed": review.proposal["label"], "blind": review.is_blind, "request": request}
+        detail |= {"verdicts": [one.facts() for one in verdicts.of_row(connection, review)]}
         audit.append(connection, "verdict", review.subject, detail, person.name)
     return Decided(verdict_id, review, request)
 
@@ -129,6 +132,7 @@ def reopen(home: Home, review_id: int, reason: str) -> None:
     with home.ledger.write() as connection:
         review = require_review(connection, review_id)
         person = _entitled(home, review)
+        erasures.refuse_erased(connection, review.message_id)
         if review.state != "decided":
             raise Refused(f"Review {review_id} is {review.state} and has no verdict that could be wrong.")
         reviews.update(
@@ -158,6 +162,7 @@ def appeal(home: Home, asset: str, partition: str, message_id: str, decision: di
             raise Refused(
                 f"No person decides about {asset}: its cascade has no Person(). Nothing can be appealed there."
             )
+        erasures.refuse_erased(connection, message_id)
         its = (_C.partition == partition) & (_C.asset == asset) & (_C.message_id == message_id)
         if waiting := reviews.select(connection, its, _C.state == "open"):
             raise Refused(f"Review {waiting[0].review_id} of {message_id} waits already. See: orchestrate review list")

@@ -4,7 +4,7 @@ Every asset of a workflow runs through it.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from orchestration_project.core.contracts import Contract, arrow_schema, check, empty_frame, records, version_of
 from orchestration_project.core.errors import ArtifactRefused, Conflict, Refused
+from orchestration_project.core.redaction import redact
 from orchestration_project.core.settings import dagster_home
 from orchestration_project.model_output import publication
 from orchestration_project.model_output.computed import Computed, of_own_messages
@@ -22,6 +23,8 @@ from orchestration_project.model_output.in_time import in_time
 from orchestration_project.model_output.inputs import Inputs, Run, Signature, load
 from orchestration_project.model_output.measures import Seen
 from orchestration_project.model_output.publication import Outcome
+from orchestration_project.model_output.redacted import redact_error, redacted
+from orchestration_project.model_output.shadow import Shadow
 from orchestration_project.model_output.watch import Found, Watch
 from orchestration_project.model_output.watch_checks import watch_results
 from orchestration_project.model_output.with_people import people_facts, record_reviews, verdict_events
@@ -75,15 +78,23 @@ Function = Callable[..., pd.DataFrame | Result]
 
 def run_step(step: Step, context: dg.AssetExecutionContext, home: Home) -> Iterator[Any]:
     """Run one step of a run; yields Dagster's checks and materialisation, or raises dg.Failure for a refusal or a
-    halt.
+    halt. What either says, and any other error, is redacted; rows are published, and quarantined, as they are.
     """
+    try:
+        yield from _run(step, context, home)
+    except Exception as error:
+        redact_error(error)
+        raise
+
+
+def _run(step: Step, context: dg.AssetExecutionContext, home: Home) -> Iterator[Any]:
     refuse_temporary_dagster_home(context)
     partition = context.partition_key if context.has_partition_key else manifest.UNPARTITIONED
     for _ in range(REPEATS):
         try:
             yield from _attempt(step, context, home, partition)
         except Conflict as conflict:
-            context.log.info(f"{conflict} Reading again.")
+            context.log.info(redact(f"{conflict} Reading again."))
         except Refused as refusal:
             raise dg.Failure(str(refusal), {REFUSAL: type(refusal).__name__}, allow_retries=False) from refusal
         else:
@@ -136,13 +147,20 @@ def _attempt(step: Step, context: dg.AssetExecutionContext, home: Home, partitio
     )
     replaces = before.version if before else 0
     takes_arrivals = inputs.arrivals is not None
-    checks = list(check_results(step.name, contract, judgement, partition, takes_arrivals=takes_arrivals))
+    results = [
+        *check_results(step.name, contract, judgement, partition, takes_arrivals=takes_arrivals),
+        *watch_results(step.name, step.watch, found),
+    ]
+    ids = _message_ids(checked.frame)
     if judgement.halt:
         publication.halt(home, outcome, judgement.halt, replaces=replaces, inputs=inputs.versions)
-        yield from checks
-        yield from watch_results(step.name, step.watch, found)
+        yield from (redacted(result, ids) for result in results)
         raise dg.Failure(f"{step.name} is halted. {judgement.halt}", allow_retries=False)
     notices = _notices(step, judgement)
+    shadow = None
+    if computed.decisions is not None:
+        shadow = Shadow.of(home, step.name, partition, outcome.run_id, computed.decisions)
+        computed.metadata = {**computed.metadata, **(shadow.facts() if shadow else {})}
     version = publication.publish(
         home,
         outcome,
@@ -150,22 +168,27 @@ def _attempt(step: Step, context: dg.AssetExecutionContext, home: Home, partitio
         replaces=replaces,
         inputs=inputs.versions,
         notices=notices,
-        record=_recorded(step, home, partition, computed, found),
+        record=_recorded(step, home, outcome, inputs, computed, found, shadow),
     )
     if notices:
         outbox.deliver(home, context.log.info)
     if computed.decisions is not None:
         for event in verdict_events(partition, computed.decisions):
             context.log_event(event)
-    results = [*checks, *watch_results(step.name, step.watch, found)]
     if step.output_required or version.rows:
-        yield dg.MaterializeResult(
+        shown = dg.MaterializeResult(
             metadata=_metadata(computed, judgement, version),
             check_results=results,
             data_version=dg.DataVersion(version.sha256[:16]),
         )
+        yield redacted(shown, ids)
     else:
-        yield from results
+        yield from (redacted(result, ids) for result in results)
+
+
+def _message_ids(frame: pd.DataFrame) -> Iterable[str]:
+    """Ids by which people look messages up; none where the rows have no such column."""
+    return frame["message_id"].dropna().astype("str") if "message_id" in frame else []
 
 
 def _stored_decisions(step: Step, context: dg.AssetExecutionContext, home: Home, partition: str) -> pd.DataFrame | None:
@@ -240,12 +263,23 @@ def _look(step: Step, home: Home, partition: str, computed: Computed, judgement:
     return step.watch.look(home, step.name, partition, seen)
 
 
-def _recorded(step: Step, home: Home, partition: str, computed: Computed, found: Found | None) -> Record:
-    """What is written in the transaction that publishes, besides the version: the step's own, what was measured, and
-    what waits for people.
+def _recorded(
+    step: Step,
+    home: Home,
+    outcome: Outcome,
+    inputs: Inputs,
+    computed: Computed,
+    found: Found | None,
+    shadow: Shadow | None,
+) -> Record:
+    """What is written in the transaction that publishes, besides the version: the step's own, what was measured, what
+    waits for people, and what performers in shadow answered.
     """
+    partition = outcome.partition
 
     def record(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        if shadow is not None:
+            shadow.publish(connection, partition, outcome.run_id, inputs.versions)
         if step.cascade is not None and computed.decisions is not None:
             published = {row["message_id"] for row in rows}
             record_reviews(connection, home, step.cascade, step.name, partition, computed.decisions, published)

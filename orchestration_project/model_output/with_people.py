@@ -9,8 +9,9 @@ import dagster as dg
 import pandas as pd
 import sqlalchemy as sa
 
-from orchestration_project.governance.open_reviews import keep_reviews
+from orchestration_project.governance.open_reviews import keep_reviews, keep_urgent
 from orchestration_project.governance.policy import read_policy
+from orchestration_project.governance.random_checks import CHECK, keep_checks
 from orchestration_project.model_output.partitions import BATCHES
 from orchestration_project.performers.cascade import Cascade, Decisions
 from orchestration_project.performers.person import PERSON
@@ -37,29 +38,37 @@ def record_reviews(
     decisions: Decisions,
     published: Collection[str],
 ) -> None:
-    """Keep what the cascade can answer, and a review for each row that waits, in the transaction that publishes.
+    """Keep what the cascade can answer, and a review for each row that waits or is drawn for a check, in the transaction
+    that publishes.
 
     `published` are the messages of the rows that passed the gate; one that was refused waits in quarantine instead.
     """
     names = tuple(performer.name for performer in (*cascade.performers, cascade.safe_state))
     known = KnownCascade(asset, names, tuple(sorted(decisions.labels)), cascade.has_people)
     cascades.record(connection, known)
-    if decisions.waiting is not None:
-        keep_reviews(
-            connection,
-            read_policy(home.settings.policy),
-            asset=asset,
-            partition=partition,
-            frame=decisions.frame,
-            waiting=decisions.waiting[decisions.waiting["message_id"].isin(published)],
-        )
+    if decisions.waiting is None:
+        return
+    policy, frame = read_policy(home.settings.policy), decisions.frame
+    asked = decisions.waiting[decisions.waiting["message_id"].isin(published)]
+    is_check, is_urgent = asked["cause"] == CHECK, asked["cause"] == "urgent"
+    its: dict[str, Any] = {"asset": asset, "partition": partition}
+    keep_reviews(connection, policy, **its, frame=frame, waiting=asked[~is_check & ~is_urgent])
+    keep_urgent(connection, policy, **its, frame=frame, urgent=asked[is_urgent])
+    keep_checks(connection, policy, **its, frame=frame[frame["message_id"].isin(published)], drawn=asked[is_check])
 
 
 def people_facts(decisions: Decisions) -> dict[str, int]:
-    """How many rows wait for people and how many they decided, for metadata and audit; nothing without people."""
+    """How many rows wait for people, how many they decided, and how many are drawn for a check, now or by an earlier
+    run, for metadata and audit; nothing without people.
+    """
     if decisions.waiting is None:
         return {}
-    return {"waiting_for_people": len(decisions.waiting), "decided_by_people": len(_by_people(decisions))}
+    drawn = int((decisions.waiting["cause"] == CHECK).sum())
+    return {
+        "waiting_for_people": int((decisions.frame["state"] == "pending").sum()),
+        "decided_by_people": len(_by_people(decisions)),
+        "drawn_for_checks": drawn,
+    }
 
 
 def verdict_events(partition: str, decisions: Decisions) -> Iterator[dg.AssetMaterialization]:

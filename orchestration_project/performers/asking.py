@@ -5,6 +5,7 @@ performer's time; one whose time is over is not asked again at once, for what wa
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -15,6 +16,7 @@ from orchestration_project.core.errors import (
     PerformerFailed,
     PerformerTimeout,
     PerformerUnavailable,
+    SwitchedOff,
 )
 from orchestration_project.performers.failures import is_transient
 from orchestration_project.performers.performer import BrokenContract, Performer, Prepared, hold_to_contract
@@ -35,7 +37,7 @@ class Work:
     spent, and how it failed if it did.
 
     `calls` counts every attempt; `failed_calls` says how each failed that did, and why one was not made; `opened`
-    whether that opened the performer's circuit. `failure` is for metadata and audit: a broken contract in our words, or
+    whether that opened the performer's circuit; `in_shadow` that its answers were only recorded. `failure` is for metadata and audit: a broken contract in our words, or
     the type of what the performer raised. It quotes neither an error nor an answer, which may repeat a message; the
     reason of a row does.
     """
@@ -50,26 +52,36 @@ class Work:
     failed_calls: list[str] = field(default_factory=lambda: list[str]())
     opened: bool = False
     threshold: float | None = None
+    in_shadow: bool = False
 
     def facts(self) -> dict[str, float | int | str]:
         """The same as the materialisation shows it; what did not happen is left out."""
+        who = f"{self.performer} in shadow" if self.in_shadow else self.performer
         facts: dict[str, float | int | str] = {
-            f"latency_seconds of {self.performer}": round(self.seconds, 4),
-            f"calls of {self.performer}": self.calls,
+            f"latency_seconds of {who}": round(self.seconds, 4),
+            f"calls of {who}": self.calls,
         }
         if self.failed_calls:
             counts = {what: self.failed_calls.count(what) for what in dict.fromkeys(self.failed_calls)}
-            facts[f"failed calls of {self.performer}"] = ", ".join(f"{n} × {what}" for what, n in counts.items())
+            facts[f"failed calls of {who}"] = ", ".join(f"{n} × {what}" for what, n in counts.items())
         if self.failure:
-            facts[f"failure of {self.performer}"] = self.failure
+            facts[f"failure of {who}"] = self.failure
         if self.opened:
-            facts[f"circuit of {self.performer}"] = "opened"
+            facts[f"circuit of {who}"] = "opened"
         return facts
 
 
-def ask(performer: Performer, ready: Prepared, rows: pd.DataFrame, seconds: float, work: Work) -> pd.DataFrame:
+def ask(
+    performer: Performer,
+    ready: Prepared,
+    rows: pd.DataFrame,
+    seconds: float,
+    work: Work,
+    refusal: Callable[[], SwitchedOff | None] = lambda: None,
+) -> pd.DataFrame:
     """The performer's answers, held to its contract; whatever it raises but a refusal becomes PerformerFailed with its
-    cause. Each call is counted in `work`, and each that failed adds how.
+    cause. Each call is counted in `work`, and each that failed adds how. `refusal` is asked before every call, and what
+    it gives is raised in place of the call.
     """
     until = time.monotonic() + seconds
 
@@ -87,6 +99,8 @@ def ask(performer: Performer, ready: Prepared, rows: pd.DataFrame, seconds: floa
             raise PerformerFailed(f"{performer.name} failed: {type(error).__name__}") from error
 
     def call() -> pd.DataFrame:
+        if (refused := refusal()) is not None:
+            raise refused
         try:
             return within(until - time.monotonic(), answer, performer.name)
         except PerformerFailed as failure:

@@ -11,39 +11,41 @@
    first (see `person`). Rows that wait are decided when people, or time, decided them.
 5. A decision on the same content by the same cascade is reused, also one that waits; one of the safe state, one behind a
    failure, or one whose label its performer cannot answer any more, never is.
+6. Switches are read before every call (see `switchboard`). A performer that is off is passed over; one in shadow is asked
+   when the batch is decided, about the rows that came to its place, and its answers only recorded; so is a version of a
+   model on trial, beside the one in use. Of an asset that is sent to
+   people nothing new is accepted; of one sent to its safe state nobody else is asked.
 """
 
-import hashlib
-import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from orchestration_project.core.contracts import arrow_schema
-from orchestration_project.core.errors import PerformerFailed, PerformerTimeout
-from orchestration_project.performers.asking import Work, ask, reasons, told
-from orchestration_project.performers.breaker import Circuit
-from orchestration_project.performers.decision import Decision
+from orchestration_project.core.errors import Refused
+from orchestration_project.performers.asking import Work
+from orchestration_project.performers.decision import COLUMNS
 from orchestration_project.performers.performer import Performer, Prepared
 from orchestration_project.performers.person import (
     PERSON,
+    Person,
     Said,
+    Urgent,
     add_reason,
     apply_verdicts,
     goes_to_safe_state,
     hear,
     let_wait,
 )
+from orchestration_project.performers.reuse import digests, lasting, reuse
+from orchestration_project.performers.switchboard import Switchboard
+from orchestration_project.performers.turns import Turns
 from orchestration_project.stores.home import Home
+from orchestration_project.stores.switches import Switch
 
-CHUNK_ROWS = 10_000
-"""Most rows a performer is asked about in one call, where it says nothing else: a limit ends it between two calls."""
-
-COLUMNS = tuple(arrow_schema(Decision).names)
+Ready = tuple[Performer, Prepared]
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class Decisions:
     """The decisions on a batch (columns of `Decision`, index of the rows) and the work behind them.
 
     `labels` are all that the performers could have answered, as they were ready for this batch, and what people said; `waiting` has a row for
-    each that waits for people: message_id, content_digest, cause, runner_up. None: the cascade has no people.
+    each that waits for people, cannot wait and has a review beside, or is drawn for a check (see `person.let_wait`). None: the cascade has no people. `shadow`
+    has the answers of performers in shadow, columns of `Decision`. None: none was asked.
     """
 
     frame: pd.DataFrame
@@ -59,6 +62,7 @@ class Decisions:
     reused: int = 0
     labels: frozenset[str] = frozenset()
     waiting: pd.DataFrame | None = None
+    shadow: pd.DataFrame | None = None
 
     def decided_by(self) -> dict[str, int]:
         """Performer → number of rows it decided."""
@@ -88,6 +92,11 @@ class Cascade:
         """Whether rows that nobody is sure of wait for a person."""
         return bool(self.performers) and self.performers[-1].kind == PERSON
 
+    @property
+    def _at_once(self) -> Urgent | None:
+        last = self.performers[-1]
+        return last.at_once if isinstance(last, Person) else None
+
     def labels(self, home: Home, *, safe_state: bool = True) -> frozenset[str]:
         """Every label that some performer may answer, the safe state among them or not."""
         asked = self._all() if safe_state else self.performers
@@ -110,29 +119,49 @@ class Cascade:
         all performers together; None: the setting's.
         """
         rows = rows.reset_index(drop=True)
-        prepared = [(performer, performer.prepare(home)) for performer in self._all()]
+        switchboard = Switchboard(home, asset)
+        prepared = [(performer, _prepared(performer, home, switchboard)) for performer in self._all()]
         frame = self._undecided(rows)
-        reused = _reuse(frame, _lasting(stored, prepared))
+        reused = reuse(frame, lasting(stored, prepared))
         said = hear(home, asset, partition) if self.has_people else Said()
         settled = apply_verdicts(frame, rows, said, home.secret) if said.verdicts else pd.Series(False, frame.index)
         beyond = goes_to_safe_state(frame, rows, said, home.secret) if said.overdue else pd.Series(False, frame.index)
-        work: list[Work] = []
         seconds = limit_seconds or home.settings.asset_seconds
-        until = time.monotonic() + seconds
+        turns = Turns(home, switchboard, seconds, time.monotonic() + seconds)
+        work: list[Work] = []
+        in_shadow: list[tuple[Ready, pd.Index]] = []
         for performer, ready in prepared[:-1]:
             open_rows = frame.index[~(frame["accepted"] | reused | settled | beyond)]
-            if len(open_rows) and performer.kind != PERSON:
-                work.append(_ask(performer, ready, rows.loc[open_rows], frame, home, (seconds, until)))
+            if performer.kind == PERSON or open_rows.empty or _is_safe(switchboard.of_asset()):
+                continue
+            if switchboard.is_in_shadow(performer, ready):
+                in_shadow.append(((performer, ready), open_rows))
+            else:
+                work.append(turns.take(performer, ready, rows.loc[open_rows], frame))
+            if (tried := _on_trial(performer, home)) is not None:
+                in_shadow.append(((performer, tried), open_rows))
+        sent = _heed(switchboard.of_asset(), frame, ~(reused | settled | beyond))
         waiting = None
         if self.has_people:
-            undecided = ~frame["accepted"] & (~reused | (frame["state"] == "pending"))
-            waiting = let_wait(frame, rows, undecided, said, home.secret)
+            undecided = ~frame["accepted"] & (~reused | (frame["state"] == "pending")) & ~sent
+            waiting = let_wait(frame, rows, undecided, said, home.secret, self._at_once)
         unanswered = frame.index[frame["label"].isna() & (frame["state"] == "decided")]
         if len(unanswered):
-            safe, ready = prepared[-1]
-            work.append(_ask_safe_state(safe, ready, rows.loc[unanswered], frame, home))
+            work.append(turns.take_safe_state(*prepared[-1], rows.loc[unanswered], frame))
+        shadows = [self._in_shadow(turns, ready, rows.loc[places], work) for ready, places in in_shadow]
         labels = frozenset[str](frame.loc[settled, "label"]).union(*(ready.labels for _, ready in prepared))
-        return Decisions(frame[list(COLUMNS)], work, int((reused & ~settled).sum()), labels, waiting)
+        shadow = pd.concat(shadows, ignore_index=True) if shadows else None
+        return Decisions(frame[list(COLUMNS)], work, int((reused & ~settled).sum()), labels, waiting, shadow)
+
+    def _in_shadow(self, turns: Turns, ready: Ready, rows: pd.DataFrame, work: list[Work]) -> pd.DataFrame:
+        """What a performer in shadow answers, columns of `Decision`; whatever ails it, the batch is decided without it."""
+        frame = self._undecided(rows)
+        try:
+            work.append(turns.take(*ready, rows, frame, in_shadow=True))
+        except Refused as refusal:
+            performer, prepared = ready
+            work.append(Work(performer.name, prepared.version, failure=type(refusal).__name__, in_shadow=True))
+        return frame.loc[frame["label"].notna(), list(COLUMNS)]
 
     def _all(self) -> tuple[Performer, ...]:
         return (*self.performers, self.safe_state)
@@ -147,143 +176,44 @@ class Cascade:
         for name in ("decided_by", "performer", "version", "reason", "runner_up"):
             frame[name] = pd.Series("", rows.index, dtype="str")
         names = [f"{performer.kind}:{performer.name}" for performer in self._all()]
-        frame["message_digest"] = pd.Series(list(_digests(rows, names)), rows.index, dtype="str")
+        frame["message_digest"] = pd.Series(list(digests(rows, names)), rows.index, dtype="str")
         flags = dict.fromkeys(("accepted", "degraded", "disagreed"), "bool")
         return frame.astype({**flags, "state": "str", "confidence": "float64"})
 
 
-def _ask(
-    performer: Performer,
-    ready: Prepared,
-    rows: pd.DataFrame,
-    frame: pd.DataFrame,
-    home: Home,
-    time_of_asset: tuple[float, float],
-) -> Work:
-    """Ask one performer about the rows that wait, and write its answers into the frame. The time of the asset is so many
-    seconds and ends at a moment (of `time.monotonic`); a performer whose call that cuts off is not at fault.
-    """
-    seconds, until = time_of_asset
-    work, started = Work(performer.name, ready.version, threshold=ready.threshold), time.perf_counter()
-    limit = _limit_seconds(performer, home)
-    circuit = Circuit(home, performer.name, limit)
-    over = PerformerFailed(f"{performer.name} gave no answer before the {seconds:.3g} s of the asset were over.")
-    failure = over if until <= time.monotonic() else circuit.refusal()
-    for chunk in _chunks(performer, rows):
-        if failure is None:
-            left = until - time.monotonic()
-            try:
-                answers = ask(performer, ready, chunk, min(limit, left), work)
-            except PerformerFailed as error:
-                is_over = left < limit and isinstance(error, PerformerTimeout)
-                failure = over if is_over else error
-                work.opened = not is_over and circuit.failed(error)
-            else:
-                _take(frame, performer, ready, answers, work)
-                circuit.call_answered()
-        if failure is not None:
-            frame.loc[chunk.index, "degraded"] = True
-            add_reason(frame, chunk.index, reasons(failure, chunk.index))
-    if failure is None:
-        circuit.batch_answered()
-    else:
-        work.failure = told(failure)
-    work.seconds = time.perf_counter() - started
-    return work
+def _prepared(performer: Performer, home: Home, switchboard: Switchboard) -> Prepared:
+    """The performer, ready to be asked. One that cannot be made ready stands in nobody's way once it is switched off."""
+    try:
+        return performer.prepare(home)
+    except Refused:
+        unready = Prepared("", None, frozenset(), _never)
+        if switchboard.of(performer, unready) is None:
+            raise
+        return unready
 
 
-def _ask_safe_state(safe: Performer, ready: Prepared, rows: pd.DataFrame, frame: pd.DataFrame, home: Home) -> Work:
-    """Have the safe state answer. Nobody stands behind it: it has no circuit, the asset's time does not end it, and its
-    failure is raised.
-    """
-    work, started = Work(safe.name, ready.version), time.perf_counter()
-    for chunk in _chunks(safe, rows):
-        answers = ask(safe, ready, chunk, _limit_seconds(safe, home), work)
-        if answers["label"].isna().any():
-            raise PerformerFailed(f"{safe.name} left rows without a label. A safe state answers every row.")
-        _take(frame, safe, ready, answers, work)
-    work.seconds = time.perf_counter() - started
-    return work
-
-
-def _limit_seconds(performer: Performer, home: Home) -> float:
-    return performer.limit_seconds or home.settings.performer_seconds
-
-
-def _chunks(performer: Performer, rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    size = performer.chunk_rows or CHUNK_ROWS
-    for start in range(0, len(rows), size):
-        yield rows.iloc[start : start + size]
-
-
-def _take(frame: pd.DataFrame, performer: Performer, ready: Prepared, answers: pd.DataFrame, work: Work) -> None:
-    """Write accepted answers, and those surer than what the row has; count them."""
-    rows = answers.index
-    accepts_nothing = ready.threshold is None or performer.kind == "safe_state"
-    threshold = np.inf if accepts_nothing else ready.threshold
-    confidence = answers["confidence"]
-    accepted = answers["label"].notna() & (confidence >= threshold)
-    before = frame.loc[rows]
-    surer = before["label"].isna() | (confidence.fillna(-1) > before["confidence"].fillna(-1))
-    takes = answers["label"].notna() & (accepted | surer)
-    frame.loc[rows, "disagreed"] |= (
-        (before["label"] != answers["label"]) & before["label"].notna() & answers["label"].notna()
-    )
-    doubt = _doubts(performer, ready, answers)
-    add_reason(frame, rows[~accepted], doubt[~accepted])
-    chosen = rows[takes]
-    for name in ("label", "confidence", "runner_up"):
-        frame.loc[chosen, name] = answers.loc[chosen, name]
-    frame.loc[rows, "accepted"] = accepted
-    frame.loc[chosen, ["decided_by", "performer", "version"]] = [performer.kind, performer.name, ready.version]
-    add_reason(frame, rows[accepted], answers.loc[accepted, "reason"])
-    work.asked += len(rows)
-    work.accepted += int(accepted.sum())
-
-
-def _doubts(performer: Performer, ready: Prepared, answers: pd.DataFrame) -> pd.Series:
-    """Why each answer is not accepted, in words."""
-    if performer.kind == "safe_state":
-        return answers["reason"]
-    limit = "no threshold is set" if ready.threshold is None else f"below {ready.threshold:.2f}"
-    texts = [
-        f"{performer.name}: {own or 'no answer'}"
-        if pd.isna(label)
-        else f"{performer.name}: {label} without a measured confidence"
-        if np.isnan(confidence)
-        else f"{performer.name}: {label} {confidence:.2f}, {limit}" + (f" ({own})" if own else "")
-        for label, confidence, own in zip(answers["label"], answers["confidence"], answers["reason"], strict=True)
-    ]
-    return pd.Series(texts, answers.index, dtype="str")
-
-
-def _lasting(stored: pd.DataFrame | None, prepared: Sequence[tuple[Performer, Prepared]]) -> pd.DataFrame | None:
-    """The stored decisions that may stand, whatever the messages say now."""
-    if stored is None:
+def _on_trial(performer: Performer, home: Home) -> Prepared | None:
+    """The version of a performer that is on trial; one that cannot be made ready stands in nobody's way."""
+    try:
+        return performer.on_trial(home)
+    except Refused:
         return None
-    answerable = pd.Series(False, stored.index)
-    for performer, ready in prepared:
-        own = stored["performer"] == performer.name
-        answerable |= own & (stored["label"].isna() | stored["label"].isin(ready.labels))
-    return stored[answerable & (stored["decided_by"] != "safe_state") & ~stored["degraded"]]
 
 
-def _reuse(frame: pd.DataFrame, lasting: pd.DataFrame | None) -> pd.Series:
-    """Fill in the stored decisions on the same content; returns which rows they are."""
-    if lasting is None or lasting.empty or frame.empty:
-        return pd.Series(False, frame.index)
-    lasting = lasting.drop_duplicates("message_id").set_index("message_id").reindex(frame["message_id"])
-    lasting.index = frame.index
-    same = (lasting["message_digest"] == frame["message_digest"]).fillna(False).astype("bool")
-    for name in COLUMNS[1:]:
-        frame[name] = frame[name].mask(same, lasting[name]).astype(frame[name].dtype)
-    return same
+def _never(rows: pd.DataFrame) -> pd.DataFrame:
+    raise TypeError(f"A performer that is not ready was asked about {len(rows)} rows.")
 
 
-def _digests(rows: pd.DataFrame, cascade: list[str]) -> Iterator[str]:
-    shown = [name for name in sorted(rows.columns) if name != "message_id"]
-    prefix = hashlib.sha256(json.dumps([cascade, shown]).encode())
-    for values in zip(*(rows[name] for name in shown), strict=True) if shown else ((),) * len(rows):
-        digest = prefix.copy()
-        digest.update(json.dumps(values, default=str).encode())
-        yield digest.hexdigest()
+def _is_safe(switch: Switch | None) -> bool:
+    return switch is not None and switch.state == "safe_state"
+
+
+def _heed(switch: Switch | None, frame: pd.DataFrame, new: pd.Series) -> pd.Series:
+    """Have the new rows of an asset go where it is sent; returns which go to the safe state, bool of shape (n,)."""
+    nowhere = pd.Series(False, frame.index)
+    if switch is None:
+        return nowhere
+    chosen = new & (frame["label"].isna() if _is_safe(switch) else frame["accepted"])
+    add_reason(frame, frame.index[chosen], switch.told())
+    frame.loc[chosen, "accepted"] = False
+    return chosen if _is_safe(switch) else nowhere

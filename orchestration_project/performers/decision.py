@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import pandera.pandas as pa
 
-from orchestration_project.core.contracts import Contract
+from orchestration_project.core.contracts import Contract, arrow_schema
 from orchestration_project.performers.performer import KINDS
 
 
@@ -29,6 +29,9 @@ class Decision(Contract):
     def decided_has_label(cls, frame: pd.DataFrame) -> Any:
         """A decided row has a label."""
         return frame["label"].notna() | (frame["state"] == "pending")
+
+
+COLUMNS = tuple(arrow_schema(Decision).names)
 
 
 @lru_cache(maxsize=32)

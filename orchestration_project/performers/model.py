@@ -9,16 +9,15 @@ import pandas as pd
 
 from orchestration_project.core.errors import ArtifactRefused
 from orchestration_project.performers.performer import Kind, Performer, Prepared
+from orchestration_project.stores import trials
 from orchestration_project.stores.champions import require_champion
+from orchestration_project.stores.families import NAMED
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.model_versions import ModelVersion
 
 if TYPE_CHECKING:
     from orchestration_project.performers.text_classifier import TextClassifier
 
-
-NAMED = " model"
-"""What a model is called behind its family's name."""
 
 LEAST_DOUBT = 0.01
 """How far below the acceptance threshold an answer to an unknown kind lies at least."""
@@ -41,10 +40,17 @@ class Model(Performer):
         self.on = on
 
     def prepare(self, home: Home) -> Prepared:
-        family = self.families[0]
         with home.ledger.read() as connection:
-            champion = require_champion(connection, family)
-        classifier = loaded(home, champion)
+            champion = require_champion(connection, self.families[0])
+        return self._prepared(home, champion)
+
+    def on_trial(self, home: Home) -> Prepared | None:
+        with home.ledger.read() as connection:
+            trial = trials.of_family(connection, self.families[0])
+        return None if trial is None else self._prepared(home, trial.version)
+
+    def _prepared(self, home: Home, version: ModelVersion) -> Prepared:
+        classifier = loaded(home, version)
 
         def answer(rows: pd.DataFrame) -> pd.DataFrame:
             texts = rows[self.on].reset_index(drop=True)
@@ -55,8 +61,8 @@ class Model(Performer):
             answers.loc[unsure, "reason"] = classifier.reasons(texts[unsure], answers.loc[unsure])
             return answers[["label", "confidence", "reason", "runner_up"]].set_index(rows.index)
 
-        sure_from = float("inf") if champion.threshold is None else champion.threshold
-        return Prepared(champion.version, champion.threshold, frozenset(champion.labels), answer)
+        sure_from = float("inf") if version.threshold is None else version.threshold
+        return Prepared(version.version, version.threshold, frozenset(version.labels), answer)
 
 
 def family_of(performer: str) -> str | None:

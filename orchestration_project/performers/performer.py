@@ -54,6 +54,10 @@ class Performer(ABC):
     def prepare(self, home: Home) -> Prepared:
         """Read what is needed to answer; NoChampion if a model has no version in use."""
 
+    def on_trial(self, home: Home) -> Prepared | None:
+        """Another version of it, which is asked in shadow about the same rows; None where none is on trial."""
+        return None
+
 
 class BrokenContract(PerformerFailed):
     """A performer answered what it may not.

@@ -6,35 +6,48 @@
    no answer, then the least sure; each further row keeps the surest answer, not accepted.
 3. A row whose review nobody decided in time takes the default that was recorded with it: the surest answer, not
    accepted, or the safe state's. A verdict may still come.
+4. What cannot wait (`Person(at_once=…)`) goes on with the surest answer, not accepted, and has a review beside.
+5. Of the rows that others accepted some are drawn for a check (see `random_checks`); their answers stand meanwhile.
 """
 
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import pandas as pd
 
 from orchestration_project.governance.policy import read_policy
+from orchestration_project.governance.random_checks import Chance, chance_of, drawable
 from orchestration_project.performers.familiarity import UNKNOWN_KIND
 from orchestration_project.performers.performer import Kind, Performer, Prepared
 from orchestration_project.stores import reviews, verdicts
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.reviews import ANY_CONTENT, ASKED_FOR, Review
+from orchestration_project.stores.switches import TOLD
 from orchestration_project.stores.verdicts import Verdict
 
 PERSON = "person"
 
+URGENT_TOLD = "it cannot wait for a person"
+
 Known = TypeVar("Known", Verdict, Review)
+Urgent = Callable[[pd.DataFrame], pd.Series]
 
 
 class Person(Performer):
-    """Whoever has the reviewer role and the asset's skill. Stands behind all other performers of a cascade."""
+    """Whoever has the reviewer role and the asset's skill. Stands behind all other performers of a cascade.
+
+    `at_once` says of the rows that performers see, shape (n, …), which cannot wait, bool of shape (n,); None: all can.
+    """
 
     kind: Kind = PERSON
     name = PERSON
+
+    def __init__(self, *, at_once: Urgent | None = None) -> None:
+        self.at_once = at_once
 
     def prepare(self, home: Home) -> Prepared:
         def answer(rows: pd.DataFrame) -> pd.DataFrame:
@@ -46,27 +59,31 @@ class Person(Performer):
 @dataclass(frozen=True)
 class Said:
     """What people have said so far about an asset's rows in a batch, by message: verdicts, and reviews for which rows
-    wait, or that are overdue. `room` is how many rows more may wait.
+    wait, or that are overdue. `room` is how many rows more may wait, `chance` how likely an accepted row is drawn for a
+    check (None: none is).
     """
 
     verdicts: Mapping[str, Verdict] = field(default_factory=lambda: dict[str, Verdict]())
     waiting: Mapping[str, Review] = field(default_factory=lambda: dict[str, Review]())
     overdue: Mapping[str, Review] = field(default_factory=lambda: dict[str, Review]())
     room: int = 0
+    chance: Chance | None = None
 
 
 def hear(home: Home, asset: str, partition: str) -> Said:
     """Read what people have said about an asset's rows in a batch."""
-    most = read_policy(home.settings.policy).reviews.most_open
+    policy = read_policy(home.settings.policy)
     with home.ledger.read() as connection:
         known = reviews.of_batch(connection, asset, partition)
-        room = most - reviews.open_count(connection, asset)
+        room = policy.reviews.most_open - reviews.open_count(connection, asset, without=["check"])
         found = verdicts.current_of_batch(connection, asset, partition)
+        chance = chance_of(connection, policy.checks, asset, partition)
     return Said(
         {verdict.message_id: verdict for verdict in found},
         {review.message_id: review for review in known if review.state == "open" and review.cause not in ASKED_FOR},
         {review.message_id: review for review in known if review.state == "overdue"},
         max(room, 0),
+        chance,
     )
 
 
@@ -96,14 +113,25 @@ def apply_verdicts(frame: pd.DataFrame, rows: pd.DataFrame, said: Said, secret: 
     return settled
 
 
-def let_wait(frame: pd.DataFrame, rows: pd.DataFrame, undecided: pd.Series, said: Said, secret: bytes) -> pd.DataFrame:
-    """Have the undecided rows of the frame wait, as many as may; returns these, shape (n, 4): message_id,
-    content_digest, cause, runner_up. A row that was overdue takes its default: where that is the safe state's answer,
-    the row loses its label.
+def let_wait(
+    frame: pd.DataFrame,
+    rows: pd.DataFrame,
+    undecided: pd.Series,
+    said: Said,
+    secret: bytes,
+    at_once: Urgent | None = None,
+) -> pd.DataFrame:
+    """Have the undecided rows of the frame wait, as many as may; returns these, shape (n, 5): message_id,
+    content_digest, cause, runner_up, probability. Behind them stand those that cannot wait (cause `urgent`), and accepted
+    rows that are drawn for a check, with this cause and the probability of it, which others have not. A row that was overdue takes its default: where that is the
+    safe state's answer, the row loses its label.
     """
     frame.loc[undecided, "state"] = "decided"
     places = frame.index[undecided]
     places = places.difference(_take_defaults(frame, rows.loc[places], said, secret), sort=False)
+    urgent = places[:0] if at_once is None else places[at_once(rows.loc[places]).to_numpy(dtype="bool")]
+    add_reason(frame, urgent, URGENT_TOLD)
+    places = places.difference(urgent, sort=False)
     has_one = frame.loc[places, "message_id"].isin(said.waiting.keys())
     others = frame.loc[places[~has_one], "confidence"].sort_values(na_position="first", kind="stable").index
     add_reason(frame, others[said.room :], "too many rows wait for people already")
@@ -111,8 +139,14 @@ def let_wait(frame: pd.DataFrame, rows: pd.DataFrame, undecided: pd.Series, said
     frame.loc[chosen, "state"] = "pending"
     unanswered = chosen[frame.loc[chosen, "label"].isna()]
     frame.loc[unanswered, ["decided_by", "performer"]] = PERSON
-    found = frame.loc[chosen, ["message_id", "runner_up"]]
-    return found.assign(content_digest=content_digests(rows.loc[chosen], secret), cause=_causes(frame.loc[chosen]))
+    drawn, probability = _draw(frame, said.chance, secret)
+    asked = chosen.append([urgent, drawn])
+    causes = _causes(frame.loc[asked]).mask(asked.isin(urgent), "urgent").mask(asked.isin(drawn), "check")
+    return frame.loc[asked, ["message_id", "runner_up"]].assign(
+        content_digest=content_digests(rows.loc[asked], secret),
+        cause=causes,
+        probability=pd.Series(probability, drawn).reindex(asked),
+    )
 
 
 def goes_to_safe_state(frame: pd.DataFrame, rows: pd.DataFrame, said: Said, secret: bytes) -> pd.Series:
@@ -121,6 +155,15 @@ def goes_to_safe_state(frame: pd.DataFrame, rows: pd.DataFrame, said: Said, secr
     """
     late = _still_of(rows, said.overdue, secret)
     return pd.Series(frame.index.isin([place for place, one in late.items() if _is_safe_default(one)]), frame.index)
+
+
+def _draw(frame: pd.DataFrame, chance: Chance | None, secret: bytes) -> tuple[pd.Index, float]:
+    """Which accepted rows are drawn for a check, and how likely each of the accepted ones was."""
+    if chance is None:
+        return frame.index[:0], 0.0
+    own = frame[drawable(frame)]
+    probability = chance.probability(len(own))
+    return own.index[chance.draw(own["message_id"], own["message_digest"], probability, secret)], probability
 
 
 def _is_safe_default(review: Review) -> bool:
@@ -159,4 +202,5 @@ def _causes(rows: pd.DataFrame) -> pd.Series:
     causes = pd.Series("unsure", rows.index, dtype="str")
     causes = causes.mask(rows["disagreed"], "disagreement")
     causes = causes.mask(rows["reason"].str.contains(UNKNOWN_KIND, regex=False), "unknown_kind")
+    causes = causes.mask(rows["reason"].str.contains(TOLD, regex=True), "switched")
     return causes.mask(rows["degraded"], "failure")

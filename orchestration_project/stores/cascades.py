@@ -24,6 +24,11 @@ class KnownCascade:
     labels: tuple[str, ...]
     has_people: bool
 
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The performers before people and the safe state, which are called."""
+        return self.performers[: -2 if self.has_people else -1]
+
 
 def record(connection: sa.Connection, cascade: KnownCascade) -> None:
     """Keep what a model output can answer, in the caller's transaction; written only when it changed."""

@@ -13,6 +13,9 @@ from orchestration_project.stores.toml_files import read_toml
 FAMILIES = PROJECT / "assets" / "models" / "families.toml"
 KEYS = ("labels", "column")
 
+NAMED = " model"
+"""What a model is called as a performer, behind its family's name."""
+
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _TO_WRITE = 'Write a table for each model, such as [sentiment] with labels = "FILE" and column = "NAME".'
 
@@ -28,6 +31,11 @@ class Family:
     name: str
     labels_file: str
     column: str
+
+    @property
+    def performer(self) -> str:
+        """What the model is called as a performer."""
+        return f"{self.name}{NAMED}"
 
     @property
     def path(self) -> Path:

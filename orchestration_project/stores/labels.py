@@ -1,7 +1,8 @@
-"""The labels of this home: those that the checkout ships, and what people imported since.
+"""The labels of this home: those that the checkout ships, what people imported since, and what they decided.
 
-An import is an immutable Parquet file that the ledger names. One that replaces starts the labels of its family anew;
-any other adds to them, and corrects what it names again.
+An import is an immutable Parquet file that the ledger names. One that replaces starts the labels of its family anew, and
+what was decided before it counts no more; any other adds to them, and corrects what it names again. So does a verdict,
+if its label is among those that the family knows: no model learns a label from one message.
 """
 
 import hashlib
@@ -21,9 +22,11 @@ from orchestration_project.stores.home import Home
 from orchestration_project.stores.label_files import LABEL, MESSAGE_ID, SOURCE, TEXT, read_label_file
 from orchestration_project.stores.ledger import now
 from orchestration_project.stores.schema import LABEL_IMPORTS
+from orchestration_project.stores.verdict_labels import labels_from_verdicts
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow
 
 COLUMNS = (MESSAGE_ID, TEXT, LABEL, SOURCE)
 """Of `current`."""
@@ -82,11 +85,24 @@ def to_parquet(rows: "pd.DataFrame") -> bytes:
     return stream.getvalue()
 
 
+def digest_of(content: bytes) -> str:
+    """sha256 of an import's file, in hex."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def store(home: Home, family: str, content: bytes) -> str:
     """Write an import's Parquet file, named by its digest; returns its path below the home."""
-    file = home.labels / family / f"{hashlib.sha256(content).hexdigest()[:16]}.parquet"
+    file = home.labels / family / f"{digest_of(content)[:16]}.parquet"
     write_file(file, content)
     return home.below(file)
+
+
+def table_of(home: Home, entry: Import) -> "pyarrow.Table | None":
+    """The rows of an import as they are stored, unchecked; None where the file is gone."""
+    import pyarrow.parquet
+
+    file = home.root / entry.path
+    return pyarrow.parquet.ParquetFile(file).read() if file.is_file() else None
 
 
 def record(
@@ -111,15 +127,23 @@ def record(
 def current(home: Home, family: Family) -> "pd.DataFrame":
     """What the next training of a family learns: message_id (unique), text, label, source; by message_id.
 
-    `source` is the family's own file as `families.toml` writes it, or the name of the file that was imported.
+    `source` is the family's own file as `families.toml` writes it, the name of the file that was imported, or whose
+    verdict it is. Never what a model answered and nobody looked at.
     FileRefused for a family's own file that cannot be used, ArtifactRefused for an import that is lost or was changed.
     """
     with home.ledger.read() as connection:
         counted = counting(imports(connection, family.name))
     is_replaced = bool(counted) and counted[0].replaces
+    said = labels_from_verdicts(home, family, counted[0].imported_at if is_replaced else None)
     parts = [] if is_replaced else [shipped(family)]
-    parts += [read(home, entry).assign(source=entry.source) for entry in counted]
-    return reduce(merged, parts).sort_values(MESSAGE_ID).reset_index(drop=True).astype("str")
+    for entry in counted:
+        is_earlier = said["decided_at"] <= entry.imported_at
+        parts += [said[is_earlier], read(home, entry).assign(source=entry.source)]
+        said = said[~is_earlier]
+    parts.append(said)
+    known = {label for part in parts if "decided_at" not in part for label in part[LABEL]}
+    learnt = [part.loc[part[LABEL].isin(known), list(COLUMNS)] for part in parts if len(part)]
+    return reduce(merged, learnt).sort_values(MESSAGE_ID).reset_index(drop=True).astype("str")
 
 
 def merged(earlier: "pd.DataFrame", later: "pd.DataFrame") -> "pd.DataFrame":

@@ -23,6 +23,8 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from orchestration_project.core.errors import LedgerUnavailable, Refused, SettingRefused
+from orchestration_project.stores.schema import METADATA
+from orchestration_project.stores.told_elsewhere import clean_connection
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_SECONDS = 30
@@ -80,6 +82,25 @@ class Ledger:
         self._bring_up_to_date()
         with self._engine.connect().execution_options(is_write=True) as connection, connection.begin():
             yield connection
+
+    def clean(self) -> str | None:
+        """Write the database anew, without what was deleted or overwritten in it; a sentence where others keep it from
+        that. What PostgreSQL's own write-ahead log and backups hold is its server's.
+        """
+        connection = self._engine.raw_connection()
+        try:
+            own: Any = connection.driver_connection
+            if self._engine.dialect.name == "sqlite":
+                own.execute("PRAGMA query_only = OFF")
+                return clean_connection(own, "The ledger")
+            own.autocommit = True
+            own.execute(f"SET lock_timeout = '{BUSY_TIMEOUT_SECONDS}s'")
+            own.execute(f"VACUUM (FULL) {', '.join(table.name for table in METADATA.sorted_tables)}")
+        except self._engine.dialect.loaded_dbapi.Error as error:
+            return f"The ledger keeps what was deleted in it until nobody else uses it: {' '.join(str(error).split())}."
+        finally:
+            connection.invalidate()  # it is set up otherwise than the others
+        return None
 
     def close(self) -> None:
         """Give back every connection; the ledger opens new ones when it is used again."""

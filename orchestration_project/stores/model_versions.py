@@ -42,6 +42,11 @@ class ModelVersion:
     libraries: dict[str, str] = field(default_factory=lambda: dict[str, str]())
     run_id: str = ""
 
+    @property
+    def name(self) -> str:
+        """What a switch calls it."""
+        return f"{self.family}/{self.version}"
+
     def to_json(self) -> str:
         """The record as JSON text."""
         return json.dumps(vars(self))

@@ -11,24 +11,26 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from orchestration_project.stores.ledger import is_over, now
-from orchestration_project.stores.schema import QUARANTINE, REVIEWS, VERDICTS
+from orchestration_project.stores.schema import ERASURES, QUARANTINE, REVIEWS, VERDICTS
 
 State = Literal["open", "decided", "overdue", "closed"]
 
-Cause = Literal["unsure", "disagreement", "unknown_kind", "failure", "check", "appeal"]
+Cause = Literal["unsure", "disagreement", "unknown_kind", "failure", "switched", "urgent", "check", "appeal"]
 
 CAUSES: Mapping[Cause, str] = {
     "unsure": "nobody was sure",
     "disagreement": "performers disagree",
     "unknown_kind": "a message of an unknown kind",
     "failure": "a performer failed",
+    "switched": "a performer, or the asset, was taken out of work",
+    "urgent": "it could not wait, and nobody was sure",
     "check": "drawn at random, to check on accepted answers",
     "appeal": "somebody appealed",
 }
 """Why a row came to a review, in words."""
 
-ASKED_FOR: tuple[Cause, ...] = ("check", "appeal")
-"""Causes of reviews that somebody asked for; what was answered stands until they are decided."""
+ASKED_FOR: tuple[Cause, ...] = ("urgent", "check", "appeal")
+"""Causes of reviews for which no row waits: what was answered stands until they are decided."""
 
 ANY_CONTENT = ""
 """In the place of a digest: the verdict holds whatever the message says, as one on an appeal does."""
@@ -94,9 +96,9 @@ def of_batch(connection: sa.Connection, asset: str, partition: str) -> list[Revi
     return select(connection, _C.partition == partition, _C.asset == asset)
 
 
-def open_count(connection: sa.Connection, asset: str | None = None) -> int:
-    """How many reviews wait, of one asset or of all."""
-    query = sa.select(sa.func.count()).where(_C.state == "open")
+def open_count(connection: sa.Connection, asset: str | None = None, *, without: Collection[Cause] = ()) -> int:
+    """How many reviews wait, of one asset or of all, without those of some causes."""
+    query = sa.select(sa.func.count()).where(_C.state == "open", _C.cause.not_in(without))
     if asset is not None:
         query = query.where(_C.asset == asset)
     return connection.execute(query).scalar_one()
@@ -116,10 +118,11 @@ def undecided_messages(connection: sa.Connection) -> dict[str, int]:
 
 
 def insert(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Open reviews, in the caller's transaction."""
+    """Open reviews, in the caller's transaction; none of a message that was erased, which nobody can judge."""
     fresh = {"state": "open", "needs_lead": False, "passed_by": [], "opened_at": now()}
-    if rows:
-        connection.execute(sa.insert(REVIEWS), [{**fresh, **row} for row in rows])
+    erased = set(connection.execute(sa.select(ERASURES.c.message_id)).scalars()) if rows else set[str]()
+    if opened := [{**fresh, **row} for row in rows if row["message_id"] not in erased]:
+        connection.execute(sa.insert(REVIEWS), opened)
 
 
 def close_batch(connection: sa.Connection, partition: str) -> None:

@@ -298,7 +298,7 @@ REVIEWS = sa.Table(
     sa.Column("partition", sa.String, nullable=False),
     sa.Column("message_id", sa.String, nullable=False, index=True),
     sa.Column("content_digest", sa.String, nullable=False),  # of what the performers were shown, keyed
-    sa.Column("cause", sa.String, nullable=False),  # unsure, disagreement, unknown_kind, failure, check, appeal
+    sa.Column("cause", sa.String, nullable=False),  # one of reviews.CAUSES
     sa.Column("state", sa.String, nullable=False),  # open, decided, overdue, closed
     sa.Column(
         "proposal", sa.JSON, nullable=False
@@ -332,4 +332,47 @@ VERDICTS = sa.Table(
     sa.Column("is_current", sa.Boolean, nullable=False),  # false: a later one corrects it
     sa.Column("decided_at", _MOMENT, nullable=False),
     sa.Index("ix_verdicts_partition", "partition", "asset", "is_current"),
+)
+
+SWITCHES = sa.Table(
+    "switches",
+    METADATA,
+    sa.Column("kind", sa.String, primary_key=True),  # performer, version, asset
+    sa.Column("name", sa.String, primary_key=True),  # of a version: FAMILY/VERSION
+    sa.Column("state", sa.String, nullable=False),  # on, shadow, off, people, safe_state
+    sa.Column("successor", sa.String),  # of a version: the one that is in use in its place
+    sa.Column("person", sa.String, nullable=False),
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("switched_at", _MOMENT, nullable=False),
+)
+
+TRIALS = sa.Table(
+    "trials",
+    METADATA,
+    sa.Column("family", sa.String, primary_key=True),
+    sa.Column("version", sa.String, nullable=False),
+    sa.Column("sha256", sa.String, nullable=False),
+    sa.Column("trained_by", sa.String, nullable=False),  # empty: a schedule or a sensor trained
+    sa.Column("started_at", _MOMENT, nullable=False),
+)
+
+DRAWS = sa.Table(
+    "draws",
+    METADATA,
+    sa.Column("asset", sa.String, primary_key=True),
+    sa.Column("partition", sa.String, primary_key=True),
+    sa.Column("probability", sa.Float, nullable=False),  # with which each of its accepted rows is drawn for a check
+    sa.Column("accepted", sa.Integer, nullable=False),  # rows that could be drawn, when the batch was drawn from first
+    sa.Column("drawn_at", _MOMENT, nullable=False),
+    sa.Index("ix_draws_moment", "asset", "drawn_at"),
+)
+
+ERASURES = sa.Table(
+    "erasures",
+    METADATA,
+    sa.Column("message_id", sa.String, primary_key=True),
+    sa.Column("why", sa.String, nullable=False),
+    sa.Column("person", sa.String, nullable=False),
+    sa.Column("erased_at", _MOMENT, nullable=False),
+    sa.Column("found", sa.JSON, nullable=False),  # place → how many rows or files were erased there, the last time
 )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -28,6 +29,12 @@ class Verdict:
     is_current: bool
     decided_at: datetime
 
+    def facts(self) -> dict[str, Any]:
+        """What the audit log keeps of it: all but the note, which may repeat what a message says."""
+        found = {**vars(self), "decided_at": self.decided_at.isoformat()}
+        del found["note"]
+        return found
+
 
 def record(connection: sa.Connection, review: Review, *, label: str, person: str, note: str | None) -> int:
     """Keep a verdict in place of the one before it on the same row, in the caller's transaction; returns its number."""
@@ -40,6 +47,11 @@ def record(connection: sa.Connection, review: Review, *, label: str, person: str
 def current_of_row(connection: sa.Connection, review: Review) -> Verdict | None:
     """The verdict that stands on a review's row; None when there is none."""
     return next(iter(select(connection, *_on_row_of(review))), None)
+
+
+def of_row(connection: sa.Connection, review: Review) -> list[Verdict]:
+    """Every verdict on a review's row, those that were corrected among them, oldest first."""
+    return select(connection, *_on_row_of(review)[:-1])
 
 
 def current_of_batch(connection: sa.Connection, asset: str, partition: str) -> list[Verdict]:

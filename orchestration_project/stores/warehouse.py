@@ -3,6 +3,7 @@
 A file that the manifest does not name does not exist for any reader, so an unfinished or abandoned write is invisible.
 """
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     import duckdb
     import pandas as pd
     import pyarrow
+
+
+SALT = "orchestrate.salt"
+"""Name of a file's salt in its metadata."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,13 @@ class Warehouse:
     quarantine: Path
 
     def write(self, asset: str, partition: str, run_id: str, table: "pyarrow.Table") -> StoredFile:
-        """Write one version of an asset's partition; nobody sees it until the manifest names it."""
+        """Write one version of an asset's partition; nobody sees it until the manifest names it.
+
+        A batch's file holds a random salt: once it is gone, nobody can tell from its digest what stood in it.
+        """
         name = f"{run_id}-{uuid4().hex[:8]}.parquet"
+        if partition:
+            table = table.replace_schema_metadata({**(table.schema.metadata or {}), SALT: os.urandom(16).hex()})
         return _write(self.root, Path(asset, f"batch={_folder_name(partition)}", name), table)
 
     def write_quarantine(self, asset: str, partition: str, run_id: str, rows: "pd.DataFrame") -> StoredFile:
@@ -48,6 +58,10 @@ class Warehouse:
         name = f"{run_id}-{uuid4().hex[:8]}.parquet"
         table = pyarrow.Table.from_pandas(rows, preserve_index=False)
         return _write(self.quarantine, Path(asset, f"batch={_folder_name(partition)}", name), table)
+
+    def write_quarantine_again(self, path: str, table: "pyarrow.Table") -> StoredFile:
+        """Write rows that a gate refused into a new file beside the one of that path."""
+        return _write(self.quarantine, Path(path).with_name(f"{uuid4().hex}.parquet"), table)
 
     def read_quarantine(self, path: str) -> "pyarrow.Table":
         """Rows that a gate refused, as text; ArtifactRefused if the file is gone."""

@@ -1,0 +1,65 @@
+"""The models that learnt what a message said. Their files are not changed: they are to be retrained."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from orchestration_project.core.errors import FileRefused
+from orchestration_project.governance.erased_files import is_labelled
+from orchestration_project.governance.erasure_traces import Traces
+from orchestration_project.stores import champions, families, labels, model_versions
+from orchestration_project.stores.schema import MODEL_VERSIONS
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """A version of a model that learnt it; `is_in_use` says whether it decides now."""
+
+    family: str
+    version: str
+    is_in_use: bool
+
+
+Named = tuple[str, str]
+"""Family and version."""
+
+
+def versions_that_learnt(connection: sa.Connection, imports: Collection[int], shipped: Collection[str]) -> set[Named]:
+    """Every version that was trained while one of these label imports counted, or the labels that one of these families
+    ships with.
+    """
+    found: set[Named] = set()
+    known = connection.execute(sa.select(MODEL_VERSIONS.c.family).distinct().order_by(MODEL_VERSIONS.c.family))
+    for family in known.scalars().all():
+        entries = labels.imports(connection, family)
+        for version, recorded_at in model_versions.recorded(connection, family):
+            counted = labels.counting([entry for entry in entries if entry.imported_at <= recorded_at])
+            is_replaced = bool(counted) and counted[0].replaces
+            learnt = any(entry.import_id in imports for entry in counted)
+            if learnt or (family in shipped and not is_replaced):
+                found.add((family, version.version))
+    return found
+
+
+def with_use(connection: sa.Connection, named: Collection[Named]) -> list[Learnt]:
+    """The same, by name, with whether each is in use."""
+    used = {family: champions.champion(connection, family) for family, _ in named}
+    return [
+        Learnt(family, version, (champion := used[family]) is not None and champion.version == version)
+        for family, version in sorted(named)
+    ]
+
+
+def shipped_with(traces: Traces) -> dict[str, str]:
+    """Family → the file that it ships with, of those that have the message among its labels: no verb may change it."""
+    found: dict[str, str] = {}
+    says_it = is_labelled(traces)
+    for family in families.families():
+        try:
+            rows = labels.shipped(family)
+        except FileRefused:
+            continue
+        if any(says_it(one, text) for one, text in zip(rows[labels.MESSAGE_ID], rows[labels.TEXT], strict=True)):
+            found[family.name] = family.labels_file
+    return found

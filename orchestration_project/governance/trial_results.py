@@ -1,0 +1,97 @@
+"""What a version of a model on trial has shown on live batches, held against the version in use: how often both answered
+alike, label by label, and how right each was on the rows that people decided.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from orchestration_project.core.comparison import Difference, paired_bootstrap
+from orchestration_project.core.statistics import exact_interval
+from orchestration_project.stores import cascades, manifest, verdicts
+from orchestration_project.stores.home import Home
+from orchestration_project.stores.model_versions import ModelVersion
+from orchestration_project.stores.reviews import Review
+from orchestration_project.stores.schema import REVIEWS, VERDICTS
+from orchestration_project.stores.warehouse import by_asset
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Of the rows on which the version in use answered a label: how many the version on trial answered alike, and the
+    share with its 95 % interval.
+    """
+
+    label: str
+    alike: int
+    rows: int
+    share: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What a version has shown in shadow so far. `differences` are those of its F1 against the version in use on the
+    `decided` rows that people decided: `all` first, then each label; empty without such rows.
+    """
+
+    answers: int = 0
+    agreements: Sequence[Agreement] = field(default_factory=lambda: list[Agreement]())
+    decided: int = 0
+    differences: Sequence[Difference] = field(default_factory=lambda: list[Difference]())
+
+
+def result_of(home: Home, version: ModelVersion, performer: str) -> TrialResult:
+    """What a version has shown in shadow, as the performer of that name."""
+    with home.ledger.read() as connection:
+        assets = [known.asset for known in cascades.every(connection) if performer in known.asked]
+        current = manifest.all_current(connection)
+        said = {asset: _decided_by_people(connection, asset, performer) for asset in assets}
+    files = by_asset((one.asset, one.path) for one in current)
+    answered: list[tuple[str, str]] = []
+    judged: list[tuple[str, str, str]] = []
+    for asset in assets:
+        shadow = f"{asset}_shadow"
+        if shadow not in files:
+            continue
+        with home.warehouse.connect({name: files[name] for name in (asset, shadow) if name in files}) as warehouse:
+            rows = warehouse.execute(
+                f'SELECT s.batch, s.message_id, s.label, s.decided, d.performer FROM "{shadow}" s '
+                f'JOIN "{asset}" d USING (batch, message_id) WHERE s.performer = ? AND s.version = ?',
+                [performer, version.version],
+            ).fetchall()
+        for batch, message_id, label, decided, by in rows:
+            found = said[asset].get((batch, message_id))
+            before = found[0] if found else decided if by == performer else None
+            if before is not None:
+                answered.append((before, label))
+            if found:
+                judged.append((found[1], label, found[0]))
+    differences = paired_bootstrap(*zip(*judged, strict=True)) if judged else []
+    return TrialResult(len(answered), _agreements(answered), len(judged), differences)
+
+
+def _decided_by_people(
+    connection: sa.Connection, asset: str, performer: str
+) -> Mapping[tuple[str, str], tuple[str, str]]:
+    """(batch, message) → what the performer had answered, and what a person decided."""
+    query = sa.select(REVIEWS).where(REVIEWS.c.asset == asset)
+    reviews = {row["review_id"]: Review(**row) for row in connection.execute(query).mappings()}
+    found: dict[tuple[str, str], tuple[str, str]] = {}
+    for verdict in verdicts.select(connection, VERDICTS.c.asset == asset, VERDICTS.c.is_current):
+        proposal = reviews[verdict.review_id].proposal if verdict.review_id in reviews else {}
+        if proposal.get("performer") == performer and proposal.get("label") is not None:
+            found[verdict.partition, verdict.message_id] = (proposal["label"], verdict.label)
+    return found
+
+
+def _agreements(answered: Sequence[tuple[str, str]]) -> list[Agreement]:
+    found: list[Agreement] = []
+    for label in sorted({before for before, _ in answered}):
+        own = [after for before, after in answered if before == label]
+        alike = own.count(label)
+        low, high = exact_interval(alike, len(own))
+        found.append(Agreement(label, alike, len(own), alike / len(own), low, high))
+    return found

@@ -1,0 +1,100 @@
+"""What performers in shadow answered, as a table of the warehouse beside the decisions: `sentiment_shadow` for
+`sentiment`. It is no input of anything, and its version is published in the transaction that publishes the decisions.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import pandas as pd
+import pandera.pandas as pa
+import pyarrow
+import sqlalchemy as sa
+
+from orchestration_project.core.contracts import Contract, arrow_schema
+from orchestration_project.core.errors import ArtifactRefused
+from orchestration_project.governance import audit
+from orchestration_project.performers.cascade import Decisions
+from orchestration_project.stores import manifest
+from orchestration_project.stores.home import Home
+from orchestration_project.stores.warehouse import StoredFile
+
+KEY = ["message_id", "performer", "version"]
+
+
+class ShadowAnswer(Contract):
+    """What a performer in shadow answered on one message."""
+
+    message_id: str = pa.Field(description="The message.")
+    performer: str = pa.Field(description="Who answered.")
+    version: str = pa.Field(description="Version of the performer.")
+    label: str = pa.Field(description="What it answered.")
+    confidence: float = pa.Field(ge=0, le=1, nullable=True, description="How sure it was; null: not known.")
+    accepted: bool = pa.Field(description="Whether it would have been accepted.")
+    decided: str = pa.Field(nullable=True, description="What was decided, or is proposed, without it.")
+
+
+@dataclass(frozen=True)
+class Shadow:
+    """The shadow answers of a batch, written to a file and not published yet. `before` is the version in use."""
+
+    table: str
+    file: StoredFile
+    before: int
+    rows: pd.DataFrame
+
+    @classmethod
+    def of(cls, home: Home, asset: str, partition: str, run_id: str, decisions: Decisions) -> Self | None:
+        """Those that were given now, and those of earlier runs on messages that the batch still has; None where there
+        are none.
+        """
+        name = f"{asset}_shadow"
+        with home.ledger.read() as connection:
+            before = manifest.current(connection, name, partition)
+        found = pd.concat([_known(home, before), _given(decisions)], ignore_index=True)
+        found = found[found["message_id"].isin(decisions.frame["message_id"])].drop_duplicates(KEY, keep="last")
+        if found.empty:
+            return None
+        decided = decisions.frame.set_index("message_id")["label"]
+        rows = found.assign(decided=found["message_id"].map(decided).astype("str")).sort_values(KEY)
+        table = pyarrow.Table.from_pandas(rows, schema=arrow_schema(ShadowAnswer), preserve_index=False)
+        file = home.warehouse.write(name, partition, run_id, table)
+        return cls(name, file, before.version if before else 0, rows)
+
+    def publish(
+        self, connection: sa.Connection, partition: str, run_id: str, inputs: Mapping[str, int]
+    ) -> manifest.Version:
+        """Make them the current version, in the caller's transaction, with an audit entry."""
+        version = manifest.publish(
+            connection,
+            asset=self.table,
+            partition=partition,
+            run_id=run_id,
+            file=self.file,
+            replaces=self.before,
+            inputs=inputs,
+        )
+        detail = {"rows": len(self.rows), "run_id": run_id, **version.facts()}
+        audit.append(connection, "published", f"{self.table}/{partition}", detail)
+        return version
+
+    def facts(self) -> dict[str, Any]:
+        """How often each performer in shadow answered, and answered as was decided, for metadata."""
+        facts: dict[str, Any] = {}
+        for (performer, version), own in self.rows.groupby(["performer", "version"]):
+            alike = int((own["label"] == own["decided"]).sum())
+            facts[f"{performer} {version} in shadow"] = f"{alike} of {len(own)} as decided"
+        return facts
+
+
+def _given(decisions: Decisions) -> pd.DataFrame:
+    columns = [*KEY, "label", "confidence", "accepted"]
+    return pd.DataFrame(columns=columns) if decisions.shadow is None else decisions.shadow[columns]
+
+
+def _known(home: Home, version: manifest.Version | None) -> pd.DataFrame | None:
+    """Earlier answers; none where their file is gone, for nothing rests on them."""
+    try:
+        return None if version is None else home.warehouse.read(version.path).to_pandas()
+    except ArtifactRefused:
+        return None

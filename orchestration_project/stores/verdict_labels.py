@@ -1,0 +1,75 @@
+"""What people decided, as labels: the text of each message that somebody decided on, with the label that stands."""
+
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from orchestration_project.stores import cascades, manifest, verdicts
+from orchestration_project.stores.families import Family
+from orchestration_project.stores.home import Home
+from orchestration_project.stores.label_files import LABEL, MESSAGE_ID, SOURCE, TEXT
+from orchestration_project.stores.schema import MANIFEST, VERDICTS
+from orchestration_project.stores.verdicts import Verdict
+from orchestration_project.stores.warehouse import by_asset
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import pandas as pd
+
+NAMED = "verdict of "
+"""What the source of such a label is called, before the person's name."""
+
+
+def verdicts_of(connection: sa.Connection, family: Family, since: "datetime | None" = None) -> list[Verdict]:
+    """The verdicts that stand on the model outputs whose cascade asks the family's model, the oldest first."""
+    assets = [known.asset for known in cascades.every(connection) if family.performer in known.asked]
+    later = [] if since is None else [VERDICTS.c.decided_at > since]
+    return verdicts.select(connection, VERDICTS.c.asset.in_(assets), VERDICTS.c.is_current, *later)
+
+
+def labels_from_verdicts(home: Home, family: Family, since: "datetime | None" = None) -> "pd.DataFrame":
+    """A row for each message that people decided on since a moment (None: ever), the oldest first: message_id, text,
+    label, source, decided_at.
+
+    The text is that of the version in use of whatever took the message in (its column `text`); a message that no
+    version has any more, as one of a batch that was given up, has no row.
+    """
+    import pandas as pd
+
+    columns = [MESSAGE_ID, TEXT, LABEL, SOURCE, "decided_at"]
+    with home.ledger.read() as connection:
+        said = verdicts_of(connection, family, since)
+        batches = sorted({verdict.partition for verdict in said})
+        current = [version for batch in batches for version in manifest.all_current(connection, batch)]
+        sources = _sources(connection, batches)
+    files = by_asset((one.asset, one.path) for one in current if sources.get(one.partition) == one.asset)
+    if not files:
+        return pd.DataFrame(columns=columns)
+    frames: list[pd.DataFrame] = []
+    with home.warehouse.connect(files) as warehouse:
+        for asset in files:
+            if TEXT not in {name for name, *_ in warehouse.execute(f'DESCRIBE "{asset}"').fetchall()}:
+                continue
+            query = f'SELECT batch, message_id, text FROM "{asset}" WHERE list_contains(?, message_id)'
+            found = warehouse.execute(query, [[verdict.message_id for verdict in said]]).fetchall()
+            frames.append(pd.DataFrame(found, columns=["batch", MESSAGE_ID, TEXT], dtype="str"))
+    decided = pd.DataFrame(
+        {
+            "batch": [one.partition for one in said],
+            MESSAGE_ID: [one.message_id for one in said],
+            LABEL: [one.label for one in said],
+            SOURCE: [f"{NAMED}{one.person}" for one in said],
+            "decided_at": [one.decided_at for one in said],
+        }
+    )
+    texts = pd.concat([pd.DataFrame(columns=["batch", MESSAGE_ID, TEXT], dtype="str"), *frames])
+    rows = decided.merge(texts, on=["batch", MESSAGE_ID])[columns]
+    return rows.drop_duplicates(MESSAGE_ID, keep="last").reset_index(drop=True)
+
+
+def _sources(connection: sa.Connection, batches: list[str]) -> dict[str, str]:
+    """Batch → the asset that took its messages in, which was published first."""
+    query = sa.select(MANIFEST.c.partition, MANIFEST.c.asset).where(MANIFEST.c.partition.in_(batches))
+    rows = connection.execute(query.order_by(MANIFEST.c.published_at.desc())).all()
+    return {batch: asset for batch, asset in rows}  # the first published is the last that is put in

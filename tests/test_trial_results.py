@@ -1,0 +1,48 @@
+"""What a version on trial shows beside the version in use: answers, agreement by label, and F1 on what people decided."""
+
+import pytest
+from learning_home import CHALLENGER, MODEL, decided, in_use, say
+
+from orchestration_project.governance.trial_results import TrialResult, result_of
+from orchestration_project.stores.home import Home
+
+
+@pytest.fixture
+def home(any_home: Home) -> Home:
+    in_use(any_home)
+    return any_home
+
+
+def result(home: Home) -> TrialResult:
+    return result_of(home, CHALLENGER, MODEL)
+
+
+def test_before_it_was_asked_there_is_nothing(home: Home) -> None:
+    assert result(home) == TrialResult()
+
+
+def test_agreement_is_counted_by_what_the_version_in_use_answered(home: Home) -> None:
+    decided(home, "b1", {"a": ("calm", "calm"), "b": ("calm", "angry"), "c": ("angry", "angry")})
+    decided(home, "b2", {"d": ("calm", "calm")})
+    found = result(home)
+    assert found.answers == 4
+    assert [(one.label, one.alike, one.rows) for one in found.agreements] == [("angry", 1, 1), ("calm", 2, 3)]
+    assert all(one.low <= one.share <= one.high for one in found.agreements)
+    assert (found.decided, list(found.differences)) == (0, [])
+
+
+def test_answers_of_another_version_do_not_count(home: Home) -> None:
+    decided(home, "b1", {"a": ("calm", "calm")}, version="older")
+    assert result(home) == TrialResult()
+
+
+def test_on_what_people_decided_both_are_held_against_the_verdict(home: Home) -> None:
+    answers = {f"m{number}": ("calm", "angry") for number in range(12)}
+    decided(home, "b1", answers)
+    for name in answers:
+        say(home, "b1", name, "angry", proposed="calm")
+    found = result(home)
+    assert found.decided == 12
+    overall = found.differences[0]
+    assert (overall.label, overall.low > 0) == ("all", True), "the version on trial was right, the one in use was not"
+    assert [(one.label, one.alike, one.rows) for one in found.agreements] == [("calm", 0, 12)]
