@@ -29,6 +29,10 @@ SMALL_WORKFLOW = TESTS / "faults" / "workflow"
 """Put on PYTHONPATH, it replaces `assets/`."""
 
 PATIENCE_SECONDS = 180
+
+NOBODY_WAITS = {"ORCHESTRATE_POLICY": str(TESTS / "nobody_waits.toml")}
+"""What nobody is sure of keeps the surest answer: tests that are about people say so themselves."""
+
 FAST = {"ORCHESTRATE_HEARTBEAT_SECONDS": "0.5", "ORCHESTRATE_LEASE_SECONDS": "30", "ORCHESTRATE_RETRY_SECONDS": "0.1"}
 """A run is taken for dead after three seconds, an unstarted one after thirty."""
 
@@ -65,7 +69,7 @@ class Project:
 
     @cached_property
     def home(self) -> Home:
-        return Home(Settings.from_environment({**self.variables, "ORCHESTRATE_HOME": str(self.root)}))
+        return Home(Settings.from_environment({**NOBODY_WAITS, **self.variables, "ORCHESTRATE_HOME": str(self.root)}))
 
     @property
     def environment(self) -> dict[str, str]:
@@ -73,7 +77,8 @@ class Project:
             name: value for name, value in os.environ.items() if not name.startswith(("ORCHESTRATE_", "DAGSTER_"))
         }
         own = {"ORCHESTRATE_HOME": str(self.root), "DAGSTER_HOME": str(self.root / "dagster"), "PYTHONUNBUFFERED": "1"}
-        return {**outside, **own, "ORCHESTRATE_INBOX_PORT": str(self.inbox_port), **self.variables}
+        own |= {**NOBODY_WAITS, "ORCHESTRATE_INBOX_PORT": str(self.inbox_port)}
+        return {**outside, **own, **self.variables}
 
     @cached_property
     def inbox_port(self) -> int:

@@ -93,8 +93,8 @@ def test_the_lineage_reads_like_the_workflow(graph: AssetGraph) -> None:
     parents = {name: {key.to_user_string() for key in graph.get(dg.AssetKey(name)).parent_keys} for name in BY_BATCH}
     assert parents == {
         "feedback": set(),
-        "sentiment": {"feedback", "sentiment_champion"},
-        "issue": {"feedback", "sentiment", "issue_champion"},
+        "sentiment": {"feedback", "sentiment_champion", "verdicts"},
+        "issue": {"feedback", "sentiment", "issue_champion", "verdicts"},
         "route": {"feedback", "issue"},
         "summary": {"feedback", "route"},
         "alert": {"feedback", "summary", "route"},

@@ -50,7 +50,9 @@ WHILE_THEY_ARE_WORKED_ON = ["Parquet renamed", "ledger committed", "before Dagst
 COMMAND_LINE = ["arrival registered", "requested"]
 """Points at which `orchestrate send` is killed."""
 
-SETTINGS = {"ORCHESTRATE_HEARTBEAT_SECONDS": "1", "ORCHESTRATE_LEASE_SECONDS": "30", "ORCHESTRATE_ATTEMPTS": "6"}
+SETTINGS = {"ORCHESTRATE_HEARTBEAT_SECONDS": "1", "ORCHESTRATE_LEASE_SECONDS": "30", "ORCHESTRATE_ATTEMPTS": "6"} | {
+    "ORCHESTRATE_RETRY_SECONDS": "0.1"
+}
 """On a busy machine a run may be taken for dead that only starved; it must not run out of attempts."""
 
 

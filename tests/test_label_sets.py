@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from workflow_steps import MATTERS, use_model
 
-from assets.feedback import route
+from assets.feedback import route_table
 from assets.models.champion import choose_champion
 from assets.models.evaluation import Evaluation
 from assets.models.workflow_models import check_tables
@@ -42,10 +42,10 @@ def replace_labels(home: Home) -> None:
         labels.record(connection, **named, rows=8, replaces=True)
 
 
-def route_table(folder: Path, monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
+def table_of_routes(folder: Path, monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
     table = folder / "route.csv"
     table.write_text("\n".join([HEADER, *lines, "default,,,,Care,3,24"]), encoding="utf-8")
-    monkeypatch.setattr(route, "TABLE", table)
+    monkeypatch.setattr(route_table, "TABLE", table)
 
 
 def chosen(home: Home, candidate: ModelVersion, order: Order) -> tuple[bool, str]:
@@ -59,7 +59,7 @@ def chosen(home: Home, candidate: ModelVersion, order: Order) -> tuple[bool, str
 def test_where_the_shipped_labels_are_in_use_another_set_needs_an_order_with_a_reason(
     home: Home, candidate: ModelVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    route_table(tmp_path, monkeypatch, "late,Late Flight,,,Operations,2,8")
+    table_of_routes(tmp_path, monkeypatch, "late,Late Flight,,,Operations,2,8")
     is_new, reason = chosen(home, candidate, Order())
     assert (is_new, "orchestrate labels import FILE --model issue --replace" in reason) == (False, True)
     replace_labels(home)
@@ -74,7 +74,7 @@ def test_a_promotion_is_refused_while_the_route_table_names_an_issue_that_nobody
 ) -> None:
     replace_labels(home)
     order = Order(new_labels=True, reason="we fly")
-    route_table(tmp_path, monkeypatch, "late,Late Flights,,,Operations,2,8", "parcel,delivery,,,Logistics,2,8")
+    table_of_routes(tmp_path, monkeypatch, "late,Late Flights,,,Operations,2,8", "parcel,delivery,,,Logistics,2,8")
     with pytest.raises(TableRefused) as refused:
         chosen(home, candidate, order)
     assert str(refused.value).splitlines()[1:] == [

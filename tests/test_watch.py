@@ -75,7 +75,7 @@ def test_usual_batch_passes_and_an_unusual_one_halts_with_its_figures(home: Home
     assert [(asset, batch) for asset, batch, _ in open_halts(home)] == [("order", "bad")]
     assert version(home, "order", "bad") is None
     (gate,) = [one for one in bad.get_asset_check_evaluations() if one.check_name == "gate"]
-    assert "orchestrate halt pass BATCH --reason TEXT" in str(gate.metadata["what to do"].value)
+    assert "orchestrate halt pass bad --reason TEXT" in str(gate.metadata["what to do"].value)
     (found,) = [one for one in bad.get_asset_check_evaluations() if one.check_name == "usual_null_share_of_note"]
     assert found.metadata["value"].value == 0.75
     assert found.metadata["batches"].value == LEAST_BATCHES + 1

@@ -39,12 +39,14 @@ def train(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train the models on their labels and put them in use if they are no worse.
+    """Train the models on their labels.
 
-    Each is evaluated on labels that it never saw. What was set aside for want of a model is then done.
+    Each is evaluated on labels that it never saw. The first is in use at once; a later one that is no worse goes on
+    trial, as the policy says. What was set aside for want of a model is then done.
 
     Example: orchestrate train --model sentiment
     """
+    from orchestration_project.cli.modelling import verdict_of
     from orchestration_project.cli.work import run_unless_project_does
     from orchestration_project.governance import people
     from orchestration_project.governance.promotion import Order
@@ -62,9 +64,20 @@ def train(
     )
     _train(home, model, order)
     found = [champion for champion in _in_use(home) if model in (None, champion.family)]
+    judged = {one.family: verdict_of(home, one.family) for one in found}
     if as_json:
         say_json(
-            [{"model": one.family, "version": one.version, "threshold": one.threshold, **one.metrics} for one in found]
+            [
+                {
+                    "model": one.family,
+                    "version": one.version,
+                    "threshold": one.threshold,
+                    "is_new": judged[one.family][0],
+                    "reason": judged[one.family][1],
+                    **one.metrics,
+                }
+                for one in found
+            ]
         )
     else:
         evaluations = [_evaluation(champion) for champion in found]
@@ -73,6 +86,8 @@ def train(
             ("", *(champion.family for champion in found)),
             [(name, *(one[name] for one in evaluations)) for name in names],
         )
+        for family, (is_new, reason) in judged.items():
+            say(f"{family}: {'in use' if is_new else 'the version in use stays'}; {reason}.")
     run_unless_project_does(home)
 
 
