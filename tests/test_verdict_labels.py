@@ -6,9 +6,11 @@ import pytest
 from learning_home import in_use, publish, say
 from test_labels import take
 
-from orchestration_project.stores import labels, manifest
+from orchestration_project.stores import erasures, labels, manifest
+from orchestration_project.stores.erasures import Erasure
 from orchestration_project.stores.families import Family
 from orchestration_project.stores.home import Home
+from orchestration_project.stores.ledger import now
 from orchestration_project.stores.verdict_labels import labels_from_verdicts, verdicts_of
 
 MOOD = Family("mood", "moods.csv", "mood")
@@ -74,6 +76,13 @@ def test_a_message_of_a_batch_that_was_given_up_is_no_label(noted: Home) -> None
     say(noted, "b1", "b1-one", "angry")
     with noted.ledger.write() as connection:
         manifest.withdraw(connection, "b1")
+    assert rows(noted) == []
+
+
+def test_a_message_that_was_erased_is_no_label(noted: Home) -> None:
+    say(noted, "b1", "b1-one", "angry")
+    with noted.ledger.write() as connection:
+        erasures.put(connection, Erasure("b1-one", "asked for", "anna", now(), {}))
     assert rows(noted) == []
 
 

@@ -2,14 +2,15 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 
 import sqlalchemy as sa
 
 from orchestration_project.core.errors import FileRefused
 from orchestration_project.governance.erased_files import is_labelled
 from orchestration_project.governance.erasure_traces import Traces
-from orchestration_project.stores import champions, families, labels, model_versions
-from orchestration_project.stores.schema import MODEL_VERSIONS
+from orchestration_project.stores import cascades, champions, families, labels, model_versions, verdicts
+from orchestration_project.stores.schema import MODEL_VERSIONS, VERDICTS
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,21 @@ def versions_that_learnt(connection: sa.Connection, imports: Collection[int], sh
             if learnt or (family in shipped and not is_replaced):
                 found.add((family, version.version))
     return found
+
+
+def versions_that_learnt_verdicts(connection: sa.Connection, message_id: str) -> set[Named]:
+    """Every version that was trained after somebody had decided on the message, of the models that are asked there."""
+    since: dict[str, datetime] = {}
+    for verdict in verdicts.select(connection, VERDICTS.c.message_id == message_id):
+        known = cascades.get(connection, verdict.asset)
+        for performer in known.asked if known else ():
+            since.setdefault(performer, verdict.decided_at)  # the oldest first
+    query = sa.select(MODEL_VERSIONS.c.family, MODEL_VERSIONS.c.version, MODEL_VERSIONS.c.recorded_at)
+    return {
+        (family, version)
+        for family, version, recorded_at in connection.execute(query)
+        if (decided_at := since.get(f"{family}{families.NAMED}")) is not None and recorded_at > decided_at
+    }
 
 
 def with_use(connection: sa.Connection, named: Collection[Named]) -> list[Learnt]:

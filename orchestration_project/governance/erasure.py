@@ -100,6 +100,7 @@ def _erase(home: Home, traces: Traces, written: Rewritten, why: str, person: Per
             learnt = erased_models.versions_that_learnt(
                 connection, [before.import_id for before, _ in written.imports], shipped
             )
+            learnt |= erased_models.versions_that_learnt_verdicts(connection, traces.message_id)
             erased_files.name(connection, traces, written)
             tokens = {taken.token for taken in written.arrivals}
             blanked = erased_rows.blank(connection, traces, read_policy(home.settings.policy), tokens)

@@ -8,7 +8,7 @@ from orchestration_project.stores import cascades, manifest, verdicts
 from orchestration_project.stores.families import Family
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.label_files import LABEL, MESSAGE_ID, SOURCE, TEXT
-from orchestration_project.stores.schema import MANIFEST, VERDICTS
+from orchestration_project.stores.schema import ERASURES, MANIFEST, VERDICTS
 from orchestration_project.stores.verdicts import Verdict
 from orchestration_project.stores.warehouse import by_asset
 
@@ -22,10 +22,14 @@ NAMED = "verdict of "
 
 
 def verdicts_of(connection: sa.Connection, family: Family, since: "datetime | None" = None) -> list[Verdict]:
-    """The verdicts that stand on the model outputs whose cascade asks the family's model, the oldest first."""
+    """The verdicts that stand on the model outputs whose cascade asks the family's model, the oldest first; without those
+    on messages that were erased.
+    """
     assets = [known.asset for known in cascades.every(connection) if family.performer in known.asked]
     later = [] if since is None else [VERDICTS.c.decided_at > since]
-    return verdicts.select(connection, VERDICTS.c.asset.in_(assets), VERDICTS.c.is_current, *later)
+    erased = sa.select(ERASURES.c.message_id)
+    its = (VERDICTS.c.asset.in_(assets), VERDICTS.c.is_current, VERDICTS.c.message_id.not_in(erased))
+    return verdicts.select(connection, *its, *later)
 
 
 def labels_from_verdicts(home: Home, family: Family, since: "datetime | None" = None) -> "pd.DataFrame":
