@@ -21,6 +21,7 @@ from orchestration_project.model_output.computed import Computed, of_own_message
 from orchestration_project.model_output.gate import Judgement, check_results, judge
 from orchestration_project.model_output.in_time import in_time
 from orchestration_project.model_output.inputs import Inputs, Run, Signature, load
+from orchestration_project.model_output.materialisation import shown
 from orchestration_project.model_output.measures import Seen
 from orchestration_project.model_output.publication import Outcome
 from orchestration_project.model_output.redacted import redact_error, redacted
@@ -176,12 +177,12 @@ def _attempt(step: Step, context: dg.AssetExecutionContext, home: Home, partitio
         for event in verdict_events(partition, computed.decisions):
             context.log_event(event)
     if step.output_required or version.rows:
-        shown = dg.MaterializeResult(
-            metadata=_metadata(computed, judgement, version),
+        result = dg.MaterializeResult(
+            metadata=shown(computed, judgement, version),
             check_results=results,
             data_version=dg.DataVersion(version.sha256[:16]),
         )
-        yield redacted(shown, ids)
+        yield redacted(result, ids)
     else:
         yield from (redacted(result, ids) for result in results)
 
@@ -295,29 +296,3 @@ def _notices(step: Step, judgement: Judgement) -> list[Notice]:
     if step.announce is None:
         return []
     return [step.announce(row) for row in records(judgement.checked.good)]
-
-
-def _metadata(computed: Computed, judgement: Judgement, version: manifest.Version) -> dict[str, Any]:
-    rows, seconds = version.rows, computed.seconds
-    facts: dict[str, Any] = {
-        "dagster/row_count": rows,
-        "version": version.version,
-        "refused": judgement.refused,
-        "latency_seconds": round(seconds, 4),
-        "throughput_rows_per_second": round(judgement.rows / seconds, 1) if seconds else 0.0,
-        "file": version.path,
-        **computed.metadata,
-    }
-    if computed.duplicates:
-        facts["duplicates"] = computed.duplicates
-    if computed.decisions is not None:
-        frame = computed.decisions.frame
-        total = max(1, len(frame))
-        facts["accepted_share"] = round(float(frame["accepted"].sum()) / total, 4)
-        facts["reused"] = computed.decisions.reused
-        facts |= people_facts(computed.decisions)
-        for name, count in computed.decisions.decided_by().items():
-            facts[f"decided by {name}"] = f"{count} ({count / total:.0%})"
-        for work in computed.decisions.work:
-            facts |= work.facts()
-    return facts
