@@ -15,6 +15,7 @@ from orchestration_project.cli import (
     contracting,
     delivering,
     drilling,
+    evaluating,
     explaining,
     forgetting,
     inbox_server,
@@ -63,7 +64,7 @@ app.command(rich_help_panel=GOVERN)(reviewing.appeal)
 app.add_typer(switching.app, name="switch", rich_help_panel=GOVERN)
 app.add_typer(auditing.app, name="audit", rich_help_panel=GOVERN)
 app.command(rich_help_panel=GOVERN)(forgetting.forget)
-app.command(rich_help_panel=MODELS)(modelling.evaluate)
+app.command(rich_help_panel=MODELS)(evaluating.evaluate)
 app.add_typer(labelling.app, name="labels", rich_help_panel=MODELS)
 app.add_typer(modelling.app, name="model", rich_help_panel=MODELS)
 
