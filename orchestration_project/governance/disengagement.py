@@ -11,11 +11,12 @@ from statistics import median
 
 import sqlalchemy as sa
 
-from orchestration_project.governance.live_errors import live_errors
+from orchestration_project.governance.live_errors import Standing, live_errors
 from orchestration_project.governance.policy import Disengage, read_policy
 from orchestration_project.governance.switch_orders import Turn, turn_in
-from orchestration_project.stores import breakers, cascades, switches
+from orchestration_project.stores import breakers, cascades, champions, switches
 from orchestration_project.stores.audited import published_details
+from orchestration_project.stores.families import NAMED
 from orchestration_project.stores.halts import open_halts
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.ledger import now
@@ -26,6 +27,9 @@ from orchestration_project.stores.switches import Switch
 POLICY = "policy"
 """Who switches, in the place of a person."""
 
+
+LOOKED_THROUGH = 4
+"""Of the last batches so many times as many as count: in some nobody was asked."""
 
 EVER = datetime.min.replace(tzinfo=UTC)
 
@@ -66,8 +70,17 @@ def grounds(home: Home, policy: Disengage) -> Iterator[Ground]:
 def _live_error(home: Home, policy: Disengage, back: Mapping[str, datetime | None]) -> Iterator[Ground]:
     if policy.on_live_error == "nothing":
         return
-    for performer, since in back.items():
-        for one in live_errors(home, after=since):
+    with home.ledger.read() as connection:
+        used = {
+            champion.family: champions.since(connection, champion.family) for champion in champions.in_use(connection)
+        }
+    found: dict[datetime | None, list[Standing]] = {}
+    for performer, switched in back.items():
+        moments = [moment for moment in (switched, used.get(performer.removesuffix(NAMED))) if moment]
+        since = max(moments, default=None)  # another version is another model
+        if since not in found:
+            found[since] = live_errors(home, after=since)
+        for one in found[since]:
             if (one.performer, one.day, one.is_thin) == (performer, None, False) and one.found.low > one.stated:
                 yield Ground(performer, f"{one.asset}: {one.told()}")
 
@@ -118,9 +131,11 @@ def _calls(
         MANIFEST.c.asset == asset, MANIFEST.c.is_current
     )
     found: dict[str, list[float]] = {}
-    for batch, published_at in connection.execute(query.order_by(MANIFEST.c.published_at.desc()).limit(number)).all():
+    latest = connection.execute(query.order_by(MANIFEST.c.published_at.desc()).limit(number * LOOKED_THROUGH)).all()
+    for batch, published_at in latest:
         for work in next(iter(published_details(connection, batch, asset)), {}).get("performers", ()):
-            since = back.get(work["performer"])
-            if work["performer"] in back and work["calls"] and (since is None or published_at > since):
-                found.setdefault(work["performer"], []).append(work["seconds"] / work["calls"])
+            name, since = work["performer"], back.get(work["performer"])
+            is_call = work["calls"] and not work.get("in_shadow") and (since is None or published_at > since)
+            if name in back and is_call and len(own := found.setdefault(name, [])) < number:
+                own.append(work["seconds"] / work["calls"])
     return found

@@ -44,18 +44,20 @@ class Shadow:
     rows: pd.DataFrame
 
     @classmethod
-    def of(cls, home: Home, asset: str, partition: str, run_id: str, decisions: Decisions) -> Self | None:
-        """Those that were given now, and those of earlier runs on messages that the batch still has; None where there
-        are none.
+    def of(
+        cls, home: Home, asset: str, partition: str, run_id: str, decisions: Decisions, good: pd.DataFrame
+    ) -> Self | None:
+        """Those that were given now, and those of earlier runs, on messages whose decisions passed the gate (`good`); None
+        where there are none.
         """
         name = f"{asset}_shadow"
         with home.ledger.read() as connection:
             before = manifest.current(connection, name, partition)
         found = pd.concat([_known(home, before), _given(decisions)], ignore_index=True)
-        found = found[found["message_id"].isin(decisions.frame["message_id"])].drop_duplicates(KEY, keep="last")
+        found = found[found["message_id"].isin(good["message_id"])].drop_duplicates(KEY, keep="last")
         if found.empty:
             return None
-        decided = decisions.frame.set_index("message_id")["label"]
+        decided = good.set_index("message_id")["label"]
         rows = found.assign(decided=found["message_id"].map(decided).astype("str")).sort_values(KEY)
         table = pyarrow.Table.from_pandas(rows, schema=arrow_schema(ShadowAnswer), preserve_index=False)
         file = home.warehouse.write(name, partition, run_id, table)

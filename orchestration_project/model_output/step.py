@@ -160,7 +160,7 @@ def _attempt(step: Step, context: dg.AssetExecutionContext, home: Home, partitio
     notices = _notices(step, judgement)
     shadow = None
     if computed.decisions is not None:
-        shadow = Shadow.of(home, step.name, partition, outcome.run_id, computed.decisions)
+        shadow = Shadow.of(home, step.name, partition, outcome.run_id, computed.decisions, checked.good)
         computed.metadata = {**computed.metadata, **(shadow.facts() if shadow else {})}
     version = publication.publish(
         home,

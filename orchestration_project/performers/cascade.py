@@ -19,7 +19,7 @@
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -140,10 +140,13 @@ class Cascade:
                 work.append(turns.take(performer, ready, rows.loc[open_rows], frame))
             if (tried := _on_trial(performer, home)) is not None:
                 in_shadow.append(((performer, tried), open_rows))
-        sent = _heed(switchboard.of_asset(), frame, ~(reused | settled | beyond))
+        asset_switch = switchboard.of_asset()
+        sent = _heed(asset_switch, frame, ~(reused | settled | beyond))
         waiting = None
         if self.has_people:
             undecided = ~frame["accepted"] & (~reused | (frame["state"] == "pending")) & ~sent
+            if _is_sent_to_people(asset_switch):
+                said = replace(said, room=len(frame))
             waiting = let_wait(frame, rows, undecided, said, home.secret, self._at_once)
         unanswered = frame.index[frame["label"].isna() & (frame["state"] == "decided")]
         if len(unanswered):
@@ -186,10 +189,9 @@ def _prepared(performer: Performer, home: Home, switchboard: Switchboard) -> Pre
     try:
         return performer.prepare(home)
     except Refused:
-        unready = Prepared("", None, frozenset(), _never)
-        if switchboard.of(performer, unready) is None:
+        if switchboard.of_unready(performer) is None and not _is_safe(switchboard.of_asset()):
             raise
-        return unready
+        return Prepared("", None, switchboard.known_labels(), _never)
 
 
 def _on_trial(performer: Performer, home: Home) -> Prepared | None:
@@ -206,6 +208,10 @@ def _never(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _is_safe(switch: Switch | None) -> bool:
     return switch is not None and switch.state == "safe_state"
+
+
+def _is_sent_to_people(switch: Switch | None) -> bool:
+    return switch is not None and switch.state == "people"
 
 
 def _heed(switch: Switch | None, frame: pd.DataFrame, new: pd.Series) -> pd.Series:

@@ -75,7 +75,7 @@ def hear(home: Home, asset: str, partition: str) -> Said:
     policy = read_policy(home.settings.policy)
     with home.ledger.read() as connection:
         known = reviews.of_batch(connection, asset, partition)
-        room = policy.reviews.most_open - reviews.open_count(connection, asset, without=["check"])
+        room = policy.reviews.most_open - reviews.open_count(connection, asset, without=["check", "urgent"])
         found = verdicts.current_of_batch(connection, asset, partition)
         chance = chance_of(connection, policy.checks, asset, partition)
     return Said(

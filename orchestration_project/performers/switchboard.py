@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from orchestration_project.core.errors import SwitchedOff
 from orchestration_project.performers.performer import Performer, Prepared
-from orchestration_project.stores import switches
+from orchestration_project.stores import cascades, champions, switches
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.switches import Kind, Switch
 
@@ -24,6 +24,18 @@ class Switchboard:
         """The performer's own, else that of its model's version; None where both are on."""
         versions = tuple(f"{family}/{ready.version}" for family in performer.families)
         return self._first({"performer": (performer.name,), "version": versions})
+
+    def of_unready(self, performer: Performer) -> Switch | None:
+        """The same of a performer that cannot be made ready: its version is the one that is recorded as in use."""
+        with self.home.ledger.read() as connection:
+            used = [champions.champion(connection, family) for family in performer.families]
+        return self._first({"performer": (performer.name,), "version": tuple(one.name for one in used if one)})
+
+    def known_labels(self) -> frozenset[str]:
+        """What the cascade could answer when the asset was published last."""
+        with self.home.ledger.read() as connection:
+            known = cascades.get(connection, self.asset)
+        return frozenset(known.labels) if known else frozenset()
 
     def is_in_shadow(self, performer: Performer, ready: Prepared) -> bool:
         """Whether its answers are only recorded."""

@@ -37,11 +37,13 @@ class Turns:
     def take(
         self, performer: Performer, ready: Prepared, rows: pd.DataFrame, frame: pd.DataFrame, *, in_shadow: bool = False
     ) -> Work:
-        """Ask one performer about the rows that wait, and write its answers into the frame."""
+        """Ask one performer about the rows that wait, and write its answers into the frame. What is asked in shadow has no
+        circuit: it speaks neither for nor against the performer that decides.
+        """
         work, started = Work(performer.name, ready.version, threshold=ready.threshold), time.perf_counter()
         work.in_shadow = in_shadow
         limit = _limit_seconds(performer, self.home)
-        circuit = Circuit(self.home, performer.name, limit)
+        circuit = None if in_shadow else Circuit(self.home, performer.name, limit)
         over = PerformerFailed(
             f"{performer.name} gave no answer before the {self.seconds:.3g} s of the asset were over."
         )
@@ -49,7 +51,7 @@ class Turns:
         def refusal() -> SwitchedOff | None:
             return self.switchboard.refusal(performer, ready, in_shadow=in_shadow)
 
-        failure = over if self.until <= time.monotonic() else refusal() or circuit.refusal()
+        failure = over if self.until <= time.monotonic() else refusal() or (circuit.refusal() if circuit else None)
         for chunk in _chunks(performer, rows):
             if failure is None:
                 left = self.until - time.monotonic()
@@ -60,17 +62,18 @@ class Turns:
                 except PerformerFailed as error:
                     is_over = left < limit and isinstance(error, PerformerTimeout)
                     failure = over if is_over else error
-                    work.opened = not is_over and circuit.failed(error)
+                    work.opened = circuit is not None and not is_over and circuit.failed(error)
                 else:
                     _take(frame, performer, ready, answers, work)
-                    circuit.call_answered()
+                    if circuit is not None:
+                        circuit.call_answered()
             if failure is not None:
                 frame.loc[chunk.index, "degraded"] |= not isinstance(failure, SwitchedOff)
                 add_reason(frame, chunk.index, reasons(failure, chunk.index))
-        if failure is None:
-            circuit.batch_answered()
-        else:
+        if failure is not None:
             work.failure = told(failure)
+        elif circuit is not None:
+            circuit.batch_answered()
         work.seconds = time.perf_counter() - started
         return work
 

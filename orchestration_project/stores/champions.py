@@ -1,5 +1,6 @@
 """The model version in use of each family, and which were in use before it."""
 
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,6 +25,13 @@ def in_use(connection: sa.Connection) -> list[ModelVersion]:
     query = sa.select(*model_versions.COLUMNS).join(CHAMPIONS, _SAME)
     query = query.where(sa.tuple_(CHAMPIONS.c.family, CHAMPIONS.c.revision).in_(latest)).order_by(CHAMPIONS.c.family)
     return [model_versions.from_row(row) for row in connection.execute(query)]
+
+
+def since(connection: sa.Connection, family: str) -> datetime | None:
+    """When the family's version in use was put there; None when there is none."""
+    return connection.execute(
+        sa.select(sa.func.max(CHAMPIONS.c.promoted_at)).where(CHAMPIONS.c.family == family)
+    ).scalar()
 
 
 def history(connection: sa.Connection, family: str) -> list[ModelVersion]:
