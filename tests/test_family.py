@@ -184,10 +184,13 @@ def test_first_version_is_promoted_recorded_and_audited(first: Trained) -> None:
         "candidate": champion.version,
         "is_new": True,
         "is_on_trial": False,
+        "even_if_worse": False,
+        "ordered_by": audit.system_user(),
     }
-    row["ordered_by"] = ""
     assert last(first[0], "champion") == {**row, "reason": reason, "record": champion.to_json()}
-    assert promotions(first[0]) == [(f"mood/{champion.version}", {"reason": reason, "batches_resumed": []})]
+    assert promotions(first[0]) == [
+        (f"mood/{champion.version}", {"reason": reason, "batches_resumed": [], "ordered_by": row["ordered_by"]})
+    ]
     assert registered(first[0]) == ([1], 1)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -363,6 +364,14 @@ def test_discarded_row_of_a_computed_asset_stays_discarded_when_it_is_refused_ag
 
 
 # Behind a halt
+
+
+@pytest.fixture(autouse=True)
+def polite() -> Iterator[None]:
+    """Whatever the shop was told in a test, the next begins as it is."""
+    words = shop_workflow.impolite
+    yield
+    words[:] = ["damn"]
 
 
 @pytest.fixture

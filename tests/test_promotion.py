@@ -11,14 +11,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestration_project.core.comparison import Difference
-from orchestration_project.core.errors import Refused
+from orchestration_project.core.errors import Conflict, Refused
+from orchestration_project.core.settings import Settings
+from orchestration_project.governance import people
 from orchestration_project.governance.policy import Learning
-from orchestration_project.governance.promotion import Order, Terms, Verdict, judge_candidate, record_verdict
+from orchestration_project.governance.promotion import (
+    Order,
+    Terms,
+    Verdict,
+    by_whom,
+    has_lost_trial,
+    judge_candidate,
+    record_verdict,
+)
 from orchestration_project.governance.trial_results import TrialResult
-from orchestration_project.stores import champions, model_versions, trials
+from orchestration_project.stores import champions, model_versions, switches, trials
 from orchestration_project.stores.ledger import Ledger
 from orchestration_project.stores.model_versions import ModelVersion
 from orchestration_project.stores.schema import AUDIT
+from orchestration_project.stores.switches import Switch
 from orchestration_project.stores.trials import Trial
 
 OLD = ModelVersion("mood", "old1", "old.joblib", "aa", 0.9, ("cross", "glad"), {}, {})
@@ -127,7 +138,8 @@ ENOUGH = TrialResult(answers=200)
 
 
 def tried(trial: Trial | None = TRIAL, result: TrialResult = ENOUGH, approval: str = "nobody", **more: Any) -> Verdict:
-    terms = Terms(Learning(approval=approval), trial, result, more.pop("was_in_use", False))
+    states = {name: more.pop(name, False) for name in ("was_in_use", "is_replaced", "has_lost")}
+    terms = Terms(Learning(approval=approval), trial, result, **states)
     candidate, differences = more.pop("candidate", NEW), more.pop("differences", AS_GOOD)
     replaced = more.pop("replaced", False)
     return judge_candidate(Order(**more), candidate, OLD, differences, labels_replaced=replaced, terms=terms)
@@ -144,9 +156,34 @@ def test_version_that_is_worse_on_the_holdout_is_not_tried() -> None:
     assert (verdict.is_promoted, verdict.is_on_trial) == (False, False)
 
 
-@pytest.mark.parametrize("case", [{"was_in_use": True}, {"action": "rollback", "version": "new1"}])
-def test_version_that_was_in_use_need_not_be_tried(case: dict[str, Any]) -> None:
-    assert tried(trial=None, **case).is_promoted
+@pytest.mark.parametrize("action", ["train", "promote", "rollback"])
+def test_version_that_was_in_use_need_not_be_tried(action: str) -> None:
+    assert tried(trial=None, was_in_use=True, action=action).is_promoted
+
+
+def test_nobody_goes_back_to_a_version_that_never_was_in_use() -> None:
+    verdict = tried(trial=None, action="rollback", version="new1", person="anna")
+    assert (verdict.is_promoted, verdict.is_on_trial) == (False, False)
+
+
+def test_where_the_version_in_use_was_switched_off_nobody_waits_for_a_trial() -> None:
+    assert tried(trial=None, result=TrialResult(), is_replaced=True).is_promoted
+    assert tried(trial=None, result=TrialResult(), is_replaced=True, approval="somebody").is_on_trial
+
+
+def test_version_that_lost_its_trial_is_tried_again_only_by_order_of_a_person() -> None:
+    assert not tried(trial=None, has_lost=True).is_on_trial
+    assert tried(trial=None, has_lost=True, person="anna").is_on_trial
+
+
+def test_few_decided_rows_show_nothing() -> None:
+    assert tried(result=TrialResult(200, decided=29, differences=WORSE)).is_promoted
+
+
+def test_order_to_have_it_in_use_though_it_is_worse_lasts_for_the_trial() -> None:
+    assert tried(trial=None, even_if_worse=True, person="anna").even_if_worse
+    kept = replace(TRIAL, even_if_worse=True)
+    assert tried(kept, TrialResult(200, decided=40, differences=WORSE)).is_promoted
 
 
 def test_trial_is_not_over_before_so_many_answers() -> None:
@@ -197,6 +234,40 @@ def test_another_label_set_is_not_tried_and_is_approved_of_all_the_same() -> Non
     on_trial = Trial(OTHER_LABELS, "anna", TRIAL.started_at)
     approved = tried(on_trial, TrialResult(), "somebody_else", **{**new, "person": "ben"}, action="promote")
     assert approved.is_promoted and approved.reason.endswith("; approved")
+
+
+def test_whoever_had_it_trained_stays_known_and_a_lost_trial_too(ledger: Ledger) -> None:
+    begun = Verdict(False, "on trial from now on", True)
+    with ledger.write() as connection:
+        record_verdict(connection, OLD, Verdict(True, "first"))
+        record_verdict(connection, NEW, begun, "anna")
+        assert not has_lost_trial(connection, NEW)
+        record_verdict(connection, NEW, Verdict(False, "worse"), "")
+        assert has_lost_trial(connection, NEW)
+        record_verdict(connection, NEW, begun, "ben")
+        trial = trials.of_family(connection, "mood")
+    assert trial is not None and trial.trained_by == "anna"
+
+
+def test_version_that_was_switched_off_meanwhile_is_judged_again(ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        switches.put(connection, Switch("version", NEW.name, "off", None, "anna", "it is wrong", TRIAL.started_at))
+    with pytest.raises(Conflict, match="version mood/new1 is off"), ledger.write() as connection:
+        record_verdict(connection, NEW, Verdict(True, "first"))
+    with ledger.read() as connection:
+        assert champions.champion(connection, "mood") is None
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [({"dagster/schedule_name": "x"}, ""), ({"dagster/sensor_name": "x"}, ""), ({"dagster/run": "x"}, "root")],
+)
+def test_run_that_a_person_launched_is_that_persons_order(
+    tags: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people, "system_user", lambda: "root")
+    assert by_whom(Settings(), Order(), tags).person == expected
+    assert by_whom(Settings(), Order(person="anna"), tags).person == "anna"
 
 
 def test_trial_is_audited_from_its_start_to_its_end(ledger: Ledger) -> None:

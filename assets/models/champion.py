@@ -15,6 +15,8 @@ from orchestration_project.governance.promotion import (
     Order,
     Terms,
     Verdict,
+    by_whom,
+    has_lost_trial,
     judge_candidate,
     record_verdict,
     require_role,
@@ -39,6 +41,7 @@ class InUse(Contract):
     candidate: str = pa.Field(description="Version that was judged.")
     is_new: bool = pa.Field(description="Whether this step put the candidate in use.")
     is_on_trial: bool = pa.Field(description="Whether the candidate is asked in shadow, beside the one in use.")
+    even_if_worse: bool = pa.Field(description="Whether a person wants it in use whatever is measured.")
     reason: str = pa.Field(description="Why it was promoted, or why the older one stays.")
     ordered_by: str = pa.Field(description="Person who ordered it; empty: nobody did, a schedule trained.")
     record: str = pa.Field(description="JSON of the candidate's record.")
@@ -57,7 +60,7 @@ def choose_champion(
     The registry's alias is for people who look there; what a run loads is the ledger's record, written when this is
     published. A version to be promoted is loaded first: a file that is lost or changed is refused.
     """
-    order = Order.from_tags(run.tags)
+    order = by_whom(home.settings, Order.from_tags(run.tags), run.tags)
     require_role(home.settings, order)
     with home.ledger.read() as connection:
         incumbent = champions.champion(connection, challenger.family)
@@ -86,6 +89,7 @@ def choose_champion(
                 **row,
                 "is_new": verdict.is_promoted,
                 "is_on_trial": verdict.is_on_trial,
+                "even_if_worse": verdict.even_if_worse,
                 "reason": verdict.reason,
                 "ordered_by": order.person,
                 "record": candidate.to_json(),
@@ -105,7 +109,7 @@ def with_metrics(challenger: ModelVersion, evaluation: pd.DataFrame) -> ModelVer
 def record_promotion(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Record what was judged, in the transaction that publishes the champion's row."""
     for row in rows:
-        verdict = Verdict(row["is_new"], row["reason"], row["is_on_trial"])
+        verdict = Verdict(row["is_new"], row["reason"], row["is_on_trial"], row["even_if_worse"])
         record_verdict(connection, ModelVersion.from_json(row["record"]), verdict, row["ordered_by"])
 
 
@@ -114,9 +118,19 @@ def _terms(home: Home, candidate: ModelVersion) -> Terms:
     with home.ledger.read() as connection:
         trial = trials.of_family(connection, candidate.family)
         was_in_use = candidate.name in {found.name for found in champions.history(connection, candidate.family)}
-    is_tried = trial is not None and trial.version.name == candidate.name
+        used = champions.champion(connection, candidate.family)
+        last = switches.get(connection, "version", used.name) if used else None
+        has_lost = has_lost_trial(connection, candidate)
+    is_tried = trial is not None and trial.is_of(candidate)
     result = result_of(home, candidate, f"{candidate.family}{NAMED}") if is_tried else TrialResult()
-    return Terms(read_policy(home.settings.policy).learning, trial, result, was_in_use)
+    return Terms(
+        read_policy(home.settings.policy).learning,
+        trial,
+        result,
+        was_in_use,
+        is_replaced=last is not None and last.state == "off",
+        has_lost=has_lost,
+    )
 
 
 def _tell_registry(candidate: ModelVersion, home: Home) -> None:

@@ -5,7 +5,9 @@ in the verb that needs them.
 """
 
 import errno
+import os
 import sys
+from contextlib import suppress
 
 import typer
 
@@ -106,7 +108,10 @@ def main() -> None:
     error, never a traceback.
     """
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # a short result would meet a full disk only when the process has ended
     except OrchestrationError as error:
         complain(str(error))
         sys.exit(1)
@@ -114,6 +119,8 @@ def main() -> None:
         trouble = _disk_trouble(error)
         if trouble is None:
             raise
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of it goes nowhere
         complain(trouble)
         sys.exit(1)
     except KeyboardInterrupt:

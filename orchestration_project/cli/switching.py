@@ -6,6 +6,7 @@ import typer
 
 from orchestration_project.cli.printing import AsJson, say, say_json, say_table
 from orchestration_project.cli.reasons import Reason, stated
+from orchestration_project.core.errors import Refused
 
 if TYPE_CHECKING:
     from orchestration_project.governance.switch_orders import Turn
@@ -79,11 +80,17 @@ def version(
     home, why = prepared_home(), stated(reason)
     people.require(home.settings, "operator")
     heir = None
+    if successor is not None and state != "off":
+        raise Refused("A successor is given only to a version that is switched off.")
     if successor is not None:
         with home.ledger.read() as connection:
-            model_versions.find(connection, model, digest)
+            own = model_versions.find(connection, model, digest).version
             heir = model_versions.find(connection, model, successor).version
             used = champions.champion(connection, model)
+        if heir == own:
+            raise Refused(
+                f"{model} {own} cannot supersede itself. Name another version: orchestrate model list {model}"
+            )
         if used is None or used.version != heir:
             put_in_use(home, model, heir, why)
     _turn(Turn("version", f"{model}/{digest}", state, heir), reason)

@@ -70,7 +70,7 @@ def _judgement(home: Home, family: Family, jobs: Jobs, policy: Learning) -> Iter
         return
     key = f"trial/{trial.version.name}/{trial.started_at.isoformat()}"
     if policy.approval == "nobody":
-        order = Order("train", trial.version.version, "its trial is over")
+        order = Order("train", trial.version.version, "its trial is over", even_if_worse=trial.even_if_worse)
         yield dg.RunRequest(run_key=key, job_name=jobs.promote.name, tags=order.to_tags())
     else:
         with home.ledger.write() as connection:

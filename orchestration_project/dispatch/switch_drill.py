@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -17,13 +18,17 @@ import pandas as pd
 from orchestration_project.core.errors import OrchestrationError, Refused, UnknownName, did_you_mean
 from orchestration_project.dispatch.drill import newest_rows, steps_of
 from orchestration_project.governance import audit, people
-from orchestration_project.governance.switch_orders import Turn, turn
+from orchestration_project.governance.switch_orders import Turn, turn, turn_in
 from orchestration_project.model_output.step import Step
 from orchestration_project.performers.cascade import Cascade
 from orchestration_project.performers.performer import Performer, Prepared
 from orchestration_project.performers.person import PERSON
 from orchestration_project.stores import switches
 from orchestration_project.stores.home import Home, current_home
+from orchestration_project.stores.switches import DRILL, Switch
+
+EVER = datetime(1970, 1, 1, tzinfo=UTC)
+"""Since when a performer is on that nobody switched before a drill: what speaks against it counts on."""
 
 LIMIT_SECONDS = 1.0
 """How long after the switch a call may begin."""
@@ -89,12 +94,12 @@ def drill_switch(home: Home, step: Step, name: str, reason: str) -> SwitchDrill:
     thread.start()
     try:
         _wait(lambda: bool(begun), thread, WARM_SECONDS, f"{name} was not asked about batch {batch}")
-        turn(home, Turn("performer", name, "off"), f"drill: {reason}")
+        off = turn(home, Turn("performer", name, "off"), f"{DRILL}{reason}")
         try:
             switched, calls_before = time.monotonic(), len(begun)
             _wait(lambda: any(name not in by for at, by in decided if at > switched), thread, WARM_SECONDS, "no answer")
         finally:
-            turn(home, Turn("performer", name, "on"), f"drill is over: {reason}")
+            _put_back(home, known, off, reason)
     finally:
         stop.set()
         thread.join()
@@ -113,6 +118,15 @@ def drill_switch(home: Home, step: Step, name: str, reason: str) -> SwitchDrill:
     with home.ledger.write() as connection:
         audit.append(connection, "drilled", f"performer {name}", {**asdict(found), "reason": reason})
     return found
+
+
+def _put_back(home: Home, before: Switch | None, drilled: Switch, reason: str) -> None:
+    """What was before the drill, also since when; what somebody else said meanwhile stays."""
+    since = before.switched_at if before else EVER
+    with home.ledger.write() as connection:
+        if switches.get(connection, drilled.kind, drilled.name) == drilled:
+            back = Turn(drilled.kind, drilled.name, "on")
+            turn_in(connection, back, f"{DRILL}over, {reason}", drilled.person, switched_at=since)
 
 
 def _decide_again(

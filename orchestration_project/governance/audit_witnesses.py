@@ -213,7 +213,7 @@ WITNESSES = (
     ),
     Witness(
         "The version of {0} that is on trial",
-        frozenset({"on trial", "promoted", "not promoted"}),
+        frozenset({"on trial", "promoted", "not promoted", "switched"}),
         _tried,
         rows_of(TRIALS, ["family"], "started_at"),
     ),

@@ -12,6 +12,7 @@
    somebody approves of it by ordering its promotion. Another version takes its place only when a person orders that.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
@@ -19,20 +20,27 @@ from typing import Any, Literal, Self
 import sqlalchemy as sa
 
 from orchestration_project.core.comparison import OVERALL, Difference, worse
-from orchestration_project.core.errors import Refused
+from orchestration_project.core.errors import Conflict, Refused
 from orchestration_project.core.settings import Settings
 from orchestration_project.governance import audit, people
 from orchestration_project.governance.policy import Learning
 from orchestration_project.governance.trial_results import TrialResult
-from orchestration_project.stores import batches, champions, model_versions, trials
+from orchestration_project.stores import batches, champions, model_versions, switches, trials
 from orchestration_project.stores.model_versions import ModelVersion
+from orchestration_project.stores.schema import AUDIT
 from orchestration_project.stores.switches import Switch
 from orchestration_project.stores.trials import Trial
 
 _TAG = "orchestrate/"
 
+LEAST_DECIDED = 30
+"""Rows that people decided, fewer of which show nothing about a version on trial."""
+
 PERSON_TAG = f"{_TAG}person"
 """Run tag that names who ordered the run."""
+
+AUTOMATION = {"dagster/schedule_name", "dagster/sensor_name"}
+"""Tags of a run that no person launched."""
 
 Action = Literal["train", "promote", "rollback"]
 
@@ -77,18 +85,22 @@ class Verdict:
     is_promoted: bool
     reason: str
     is_on_trial: bool = False
+    even_if_worse: bool = False
 
 
 @dataclass(frozen=True)
 class Terms:
     """What it takes until a candidate is in use, as `policy` says: `trial` is the one of its family that runs, `result`
-    what the candidate has shown in it, and `was_in_use` that it need not be tried.
+    what the candidate has shown in it. `was_in_use`: it need not be tried; `is_replaced`: the version in use was switched
+    off, so that nobody waits for a trial beside it; `has_lost`: it was tried, and was worse.
     """
 
     policy: Learning
     trial: Trial | None = None
     result: TrialResult = TrialResult()
     was_in_use: bool = False
+    is_replaced: bool = False
+    has_lost: bool = False
 
 
 def judge_candidate(
@@ -113,6 +125,8 @@ def judge_candidate(
     if (incumbent.version, incumbent.sha256) == (candidate.version, candidate.sha256):
         return Verdict(False, "the same labels and code gave the version in use")
     if order.action == "rollback":
+        if terms is not None and not terms.was_in_use:
+            return Verdict(False, "it never was in use, and nobody can go back to it; promote it")
         return Verdict(True, _with(order, f"back from {incumbent.version}"))
     verdict = _judge_differences(order, candidate, incumbent, differences, labels_replaced=labels_replaced)
     if terms is None or terms.was_in_use or not verdict.is_promoted:
@@ -149,17 +163,21 @@ def _judge_trial(
     answers in shadow; approval is asked for all the same.
     """
     policy, trial = terms.policy, terms.trial
-    wanted = policy.shadow_rows if is_comparable else 0
+    wanted = policy.shadow_rows if is_comparable and not terms.is_replaced else 0
     if not wanted and policy.approval == "nobody":
         return verdict
-    if trial is None or (trial.version.version, trial.version.sha256) != (candidate.version, candidate.sha256):
+    if trial is None or not trial.is_of(candidate):
+        if terms.has_lost and not order.person:
+            return Verdict(False, "it was on trial before, and was worse; only a person has it tried again")
         if trial is not None and not order.person:
             since = trial.started_at.isoformat(timespec="minutes")
             return Verdict(False, f"{trial.version.version} is on trial since {since}; {candidate.version} may be next")
-        return Verdict(False, f"on trial from now on: {verdict.reason}", is_on_trial=True)
+        told = f"on trial from now on: {verdict.reason}"
+        return Verdict(False, told, is_on_trial=True, even_if_worse=order.even_if_worse)
     if terms.result.answers < wanted:
         return Verdict(False, f"still on trial: {terms.result.answers:,} of {wanted:,} answers in shadow", True)
-    if (found := worse(terms.result.differences)) and not order.even_if_worse:
+    is_shown = terms.result.decided >= LEAST_DECIDED and not (order.even_if_worse or trial.even_if_worse)
+    if is_shown and (found := worse(terms.result.differences)):
         which = ", ".join(f"{_name(one)} {_interval(one)}" for one in found[:3])
         return Verdict(
             False, f"worse than the version in use on {terms.result.decided} rows that people decided: {which}"
@@ -171,6 +189,15 @@ def _judge_trial(
         return Verdict(False, f"{order.person} had it trained, and may not approve of it", True)
     told = f"{terms.result.answers:,} answers in shadow" if wanted else "approved"
     return Verdict(True, f"{verdict.reason}; {told}")
+
+
+def by_whom(settings: Settings, order: Order, tags: Mapping[str, str]) -> Order:
+    """The order with whoever gave it: who its tags name; who acts, where a person launched the run without them; nobody
+    for a schedule or a sensor.
+    """
+    if order.person or AUTOMATION & tags.keys():
+        return order
+    return replace(order, person=people.acting(settings).name)
 
 
 def require_role(settings: Settings, order: Order) -> None:
@@ -189,13 +216,17 @@ def record_verdict(connection: sa.Connection, candidate: ModelVersion, verdict: 
     known = champions.champion(connection, candidate.family)
     detail: dict[str, Any] = {"reason": verdict.reason, "model": model_versions.record(connection, candidate)}
     subject = candidate.name
+    detail |= {"ordered_by": person}
     trial = trials.of_family(connection, candidate.family)
-    is_tried = trial is not None and trial.version.name == candidate.name
+    is_tried = trial is not None and trial.is_of(candidate)
     if verdict.is_on_trial:
         if not is_tried:
-            detail |= {"trial": trials.start(connection, candidate, person).facts()}
-            audit.append(connection, "on trial", subject, detail, person or None)
+            trained_by = _trained_by(connection, candidate, person)
+            begun = trials.start(connection, candidate, trained_by, even_if_worse=verdict.even_if_worse)
+            audit.append(connection, "on trial", subject, {**detail, "trial": begun.facts()}, person or None)
         return
+    if verdict.is_promoted:
+        _refuse_switched(connection, candidate)
     if trial is not None and (is_tried or verdict.is_promoted):
         trials.end(connection, candidate.family)
         detail |= {"trial_ended": trial.facts()}
@@ -204,8 +235,31 @@ def record_verdict(connection: sa.Connection, candidate: ModelVersion, verdict: 
         detail |= {"champion": {**champion, "promoted_at": champion["promoted_at"].isoformat()}}
         detail |= {"batches_resumed": batches.resume_refused(connection, cause=f"promotion-{candidate.version}")}
         audit.append(connection, "promoted", subject, detail, person or None)
-    elif "trial_ended" in detail or known is None or known.name != candidate.name or known.sha256 != candidate.sha256:
+    elif "trial_ended" in detail or known is None or (known.name, known.sha256) != (candidate.name, candidate.sha256):
         audit.append(connection, "not promoted", subject, detail, person or None)
+
+
+def has_lost_trial(connection: sa.Connection, version: ModelVersion) -> bool:
+    """Whether a version was on trial, and thrown out for being worse; what was pruned from the log is forgotten."""
+    return any("trial_ended" in detail for detail in _entries_on(connection, version, "not promoted"))
+
+
+def _trained_by(connection: sa.Connection, version: ModelVersion, person: str) -> str:
+    """Who had a version trained: whoever ordered the run that recorded it first."""
+    first = next(iter(_entries_on(connection, version, "not promoted", "on trial", "promoted")), {})
+    return first.get("ordered_by", person)
+
+
+def _entries_on(connection: sa.Connection, version: ModelVersion, *actions: str) -> list[dict[str, Any]]:
+    query = sa.select(AUDIT.c.detail).where(AUDIT.c.subject == version.name, AUDIT.c.action.in_(actions))
+    return [json.loads(detail) for detail in connection.execute(query.order_by(AUDIT.c.sequence)).scalars()]
+
+
+def _refuse_switched(connection: sa.Connection, version: ModelVersion) -> None:
+    """Raise Conflict where somebody switched the version off since it was judged."""
+    found = switches.get(connection, "version", version.name)
+    if found is not None and found.state == "off":
+        raise Conflict(f"{found.told()}.")
 
 
 def _judge_new_labels(order: Order, candidate: ModelVersion, incumbent: ModelVersion, labels_replaced: bool) -> Verdict:

@@ -6,13 +6,14 @@ It takes the role operator. Running batches heed it too: a performer reads its s
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import get_args
 
 import sqlalchemy as sa
 
 from orchestration_project.core.errors import Refused, UnknownName, did_you_mean
 from orchestration_project.governance import audit, people
-from orchestration_project.stores import cascades, model_versions, outbox, switches
+from orchestration_project.stores import cascades, model_versions, outbox, switches, trials
 from orchestration_project.stores.cascades import KnownCascade
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.ledger import now
@@ -41,16 +42,27 @@ def turn(home: Home, order: Turn, reason: str) -> Switch:
         return turn_in(connection, order, reason, person.name)
 
 
-def turn_in(connection: sa.Connection, order: Turn, reason: str, person: str) -> Switch:
-    """The same in the caller's transaction, for whoever was found entitled: a person, or the policy."""
-    name = _known(connection, order)
+def turn_in(
+    connection: sa.Connection, order: Turn, reason: str, person: str, *, switched_at: datetime | None = None
+) -> Switch:
+    """The same in the caller's transaction, for whoever was found entitled: a person, or the policy. `switched_at` is
+    since when it counts (None: from now on).
+    """
+    is_back = order.state == "on" and switches.get(connection, order.kind, order.name) is not None
+    name = order.name if is_back else _known(connection, order)  # also of what was renamed since
     before = switches.get(connection, order.kind, name)
     was = before.state if before else "on"
-    if was == order.state and (before is None or before.successor == order.successor):
+    is_same = was == order.state and (before is None or before.successor == order.successor)
+    if is_same and not (before and before.is_drill):  # a person's word counts behind a drill's
         raise Refused(before.told() + "." if before else f"{name} is on, and never was switched.")
-    switch = Switch(order.kind, name, order.state, order.successor, person, reason, now())
+    switch = Switch(order.kind, name, order.state, order.successor, person, reason, switched_at or now())
     switches.put(connection, switch)
-    audit.append(connection, "switched", f"{order.kind} {name}", {"was": was, "switch": switch.facts()}, person)
+    detail = {"was": was, "switch": switch.facts()}
+    trial = trials.of_family(connection, name.partition("/")[0]) if order.kind == "version" else None
+    if trial is not None and order.state == "off" and trial.version.name == name:
+        trials.end(connection, trial.version.family)
+        detail |= {"trial_ended": trial.facts()}
+    audit.append(connection, "switched", f"{order.kind} {name}", detail, person)
     outbox.record(connection, asset=outbox.OF_A_RUN, partition="", notices=[_notice(switch, was)])
     return switch
 
@@ -113,7 +125,7 @@ def _notice(switch: Switch, was: State) -> Notice:
         switch.state in ("off", "shadow")
     )
     lines += [f'Back: orchestrate switch {switch.kind} "{switch.name}" on --reason TEXT'] * (switch.state != "on")
-    key = f"switch/{switch.kind}/{switch.name}/{switch.switched_at.isoformat()}"
+    key = f"switch/{switch.kind}/{switch.name}/{now().isoformat()}"
     return Notice(
         key, f"{what} is {IN_WORDS[switch.state]}", "\n".join(f"- {line}" for line in lines), {"switch": switch.facts()}
     )

@@ -49,9 +49,10 @@ def result_of(home: Home, version: ModelVersion, performer: str) -> TrialResult:
         assets = [known.asset for known in cascades.every(connection) if performer in known.asked]
         current = manifest.all_current(connection)
         said = {asset: _decided_by_people(connection, asset, performer) for asset in assets}
-    files = by_asset((one.asset, one.path) for one in current)
+    files = by_asset((one.asset, one.path) for one in current if (home.warehouse.root / one.path).is_file())
     answered: list[tuple[str, str]] = []
     judged: list[tuple[str, str, str]] = []
+    answers = 0
     for asset in assets:
         shadow = f"{asset}_shadow"
         if shadow not in files:
@@ -64,20 +65,22 @@ def result_of(home: Home, version: ModelVersion, performer: str) -> TrialResult:
             ).fetchall()
         for batch, message_id, label, decided, by in rows:
             found = said[asset].get((batch, message_id))
+            answers += 1
             before = found[0] if found else decided if by == performer else None
             if before is not None:
                 answered.append((before, label))
             if found:
                 judged.append((found[1], label, found[0]))
     differences = paired_bootstrap(*zip(*judged, strict=True)) if judged else []
-    return TrialResult(len(answered), _agreements(answered), len(judged), differences)
+    return TrialResult(answers, _agreements(answered), len(judged), differences)
 
 
 def _decided_by_people(
     connection: sa.Connection, asset: str, performer: str
 ) -> Mapping[tuple[str, str], tuple[str, str]]:
     """(batch, message) → what the performer had answered, and what a person decided."""
-    query = sa.select(REVIEWS).where(REVIEWS.c.asset == asset)
+    reviewed = sa.select(VERDICTS.c.review_id).where(VERDICTS.c.asset == asset)
+    query = sa.select(REVIEWS).where(REVIEWS.c.review_id.in_(reviewed))
     reviews = {row["review_id"]: Review(**row) for row in connection.execute(query).mappings()}
     found: dict[tuple[str, str], tuple[str, str]] = {}
     for verdict in verdicts.select(connection, VERDICTS.c.asset == asset, VERDICTS.c.is_current):

@@ -13,6 +13,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -139,6 +140,7 @@ def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mappin
     return connection.execute(statement, rows).rowcount
 
 
+@cache
 def latest_revision() -> str:
     """Name of the newest migration in this checkout."""
     return max(path.stem for path in (MIGRATIONS / "versions").glob("[0-9]*.py")).split("_")[0]

@@ -353,6 +353,7 @@ TRIALS = sa.Table(
     sa.Column("version", sa.String, nullable=False),
     sa.Column("sha256", sa.String, nullable=False),
     sa.Column("trained_by", sa.String, nullable=False),  # empty: a schedule or a sensor trained
+    sa.Column("even_if_worse", sa.Boolean, nullable=False),  # as a person ordered
     sa.Column("started_at", _MOMENT, nullable=False),
 )
 

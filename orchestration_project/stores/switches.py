@@ -34,6 +34,9 @@ IN_WORDS: Mapping[State, str] = {
 TOLD = rf" is (?:{'|'.join(IN_WORDS.values())}) since \d{{4}}-"
 """Pattern by which a reason is known to tell of a switch, as `Switch.told` does."""
 
+DRILL = "drill: "
+"""How the reason of a drill begins."""
+
 _C = SWITCHES.c
 
 
@@ -51,6 +54,11 @@ class Switch:
     person: str
     reason: str
     switched_at: datetime
+
+    @property
+    def is_drill(self) -> bool:
+        """Whether a drill said so, which puts back what was before."""
+        return self.reason.startswith(DRILL)
 
     def facts(self) -> dict[str, Any]:
         """What the audit log keeps of it."""

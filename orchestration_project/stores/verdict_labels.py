@@ -40,13 +40,15 @@ def labels_from_verdicts(home: Home, family: Family, since: "datetime | None" = 
     version has any more, as one of a batch that was given up, has no row.
     """
     import pandas as pd
+    import pyarrow
 
     columns = [MESSAGE_ID, TEXT, LABEL, SOURCE, "decided_at"]
     with home.ledger.read() as connection:
         said = verdicts_of(connection, family, since)
         batches = sorted({verdict.partition for verdict in said})
-        current = [version for batch in batches for version in manifest.all_current(connection, batch)]
-        sources = _sources(connection, batches)
+        sources = _sources(connection)
+        wanted = set(batches)
+        current = [version for version in manifest.all_current(connection) if version.partition in wanted]
     files = by_asset((one.asset, one.path) for one in current if sources.get(one.partition) == one.asset)
     if not files:
         return pd.DataFrame(columns=columns)
@@ -55,8 +57,9 @@ def labels_from_verdicts(home: Home, family: Family, since: "datetime | None" = 
         for asset in files:
             if TEXT not in {name for name, *_ in warehouse.execute(f'DESCRIBE "{asset}"').fetchall()}:
                 continue
-            query = f'SELECT batch, message_id, text FROM "{asset}" WHERE list_contains(?, message_id)'
-            found = warehouse.execute(query, [[verdict.message_id for verdict in said]]).fetchall()
+            warehouse.register("said", pyarrow.table({"message_id": [verdict.message_id for verdict in said]}))
+            query = f'SELECT batch, message_id, text FROM "{asset}" SEMI JOIN said USING (message_id)'
+            found = warehouse.execute(query).fetchall()
             frames.append(pd.DataFrame(found, columns=["batch", MESSAGE_ID, TEXT], dtype="str"))
     decided = pd.DataFrame(
         {
@@ -69,11 +72,12 @@ def labels_from_verdicts(home: Home, family: Family, since: "datetime | None" = 
     )
     texts = pd.concat([pd.DataFrame(columns=["batch", MESSAGE_ID, TEXT], dtype="str"), *frames])
     rows = decided.merge(texts, on=["batch", MESSAGE_ID])[columns]
-    return rows.drop_duplicates(MESSAGE_ID, keep="last").reset_index(drop=True)
+    rows = rows.drop_duplicates(MESSAGE_ID, keep="last").drop_duplicates(TEXT, keep="last")
+    return rows.reset_index(drop=True)
 
 
-def _sources(connection: sa.Connection, batches: list[str]) -> dict[str, str]:
+def _sources(connection: sa.Connection) -> dict[str, str]:
     """Batch → the asset that took its messages in, which was published first."""
-    query = sa.select(MANIFEST.c.partition, MANIFEST.c.asset).where(MANIFEST.c.partition.in_(batches))
+    query = sa.select(MANIFEST.c.partition, MANIFEST.c.asset)
     rows = connection.execute(query.order_by(MANIFEST.c.published_at.desc())).all()
     return {batch: asset for batch, asset in rows}  # the first published is the last that is put in

@@ -24,5 +24,6 @@ def upgrade() -> None:
         sa.Column("version", sa.String, nullable=False),
         sa.Column("sha256", sa.String, nullable=False),
         sa.Column("trained_by", sa.String, nullable=False),
+        sa.Column("even_if_worse", sa.Boolean, nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
     )
