@@ -188,9 +188,7 @@ def test_first_version_is_promoted_recorded_and_audited(first: Trained) -> None:
         "ordered_by": audit.system_user(),
     }
     assert last(first[0], "champion") == {**row, "reason": reason, "record": champion.to_json()}
-    assert promotions(first[0]) == [
-        (f"mood/{champion.version}", {"reason": reason, "batches_resumed": [], "ordered_by": row["ordered_by"]})
-    ]
+    assert promotions(first[0]) == [(f"mood/{champion.version}", {"reason": reason, "batches_resumed": []})]
     assert registered(first[0]) == ([1], 1)
 
 

@@ -11,10 +11,11 @@ from orchestration_project.core.errors import NotEntitled, Refused, UnknownName
 from orchestration_project.governance import audit
 from orchestration_project.governance.promotion import Order, Verdict, judge_candidate, record_verdict
 from orchestration_project.governance.switch_orders import Turn, turn
-from orchestration_project.stores import cascades, outbox, switches
+from orchestration_project.stores import cascades, outbox, switches, trials
 from orchestration_project.stores.cascades import KnownCascade
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.schema import AUDIT, OUTBOX
+from orchestration_project.stores.switches import DRILL
 
 OFF = Turn("performer", "reader", "off")
 
@@ -118,6 +119,26 @@ def test_version_is_known_by_the_first_characters_of_its_digest_and_has_a_succes
     assert (found.name, found.successor) == (f"mood/{CHAMPION.version}", "2")
     with desk.ledger.read() as connection:
         assert "- In its place: 2" in connection.execute(sa.select(OUTBOX.c.body)).scalar_one()
+
+
+def test_trial_of_a_version_ends_when_it_is_switched_off(desk: Home) -> None:
+    with desk.ledger.write() as connection:
+        record_verdict(connection, CHAMPION, Verdict(False, "on trial from now on", is_on_trial=True), "anna")
+    turn(desk, Turn("version", CHAMPION.name, "off"), "learnt from wrong labels")
+    with desk.ledger.read() as connection:
+        assert trials.of_family(connection, "mood") is None
+
+
+def test_what_a_drill_switched_off_a_person_may_switch_off(desk: Home) -> None:
+    turn(desk, OFF, f"{DRILL}rehearsal")
+    assert turn(desk, OFF, "it is wrong").reason == "it is wrong"
+
+
+def test_what_nobody_asks_any_more_can_be_switched_on(desk: Home) -> None:
+    turn(desk, OFF, "because")
+    with desk.ledger.write() as connection:
+        cascades.record(connection, KnownCascade("mood", ("newer", "person", "unknown"), ("calm",), True))
+    assert turn(desk, Turn("performer", "reader", "on"), "it was renamed").state == "on"
 
 
 @pytest.mark.parametrize("order", [Order(), Order("promote", "1"), Order("rollback", "1")])
