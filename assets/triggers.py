@@ -22,7 +22,7 @@
 
 How each is switched off: docs/triggers.md. By hand, from a job's Launchpad: `promote_…`, and the orders
 `correct_refused_row`, `correct_refused_rows`, `rename_refused_column`, `replay_refused_rows`, `discard_refused_rows`,
-`retry_batch`, `discard_batch`, `pass_halt`, `discard_halt`, `accept_column`, `switch`.
+`retry_batch`, `rescore_batch`, `discard_batch`, `pass_halt`, `discard_halt`, `accept_column`, `switch`.
 """
 
 import dagster as dg

@@ -42,7 +42,7 @@ from orchestration_project.stores.label_files import read_label_file
 from orchestration_project.stores.model_versions import ModelVersion
 from orchestration_project.stores.outbox import Notice
 from orchestration_project.stores.quarantine import Selection
-from orchestration_project.stores.run_requests import KEY_TAG, WORKFLOW
+from orchestration_project.stores.run_requests import WORKFLOW
 
 ID = "letter-77"
 TEXT = 'The "Quetzal" parcel drowned near Zanzibar pier, über alles: call 0176 5550199 now'
@@ -200,7 +200,7 @@ def work(home: Home, instance: dg.DagsterInstance) -> list[bool]:
         if found is None:
             return done
         instance.add_dynamic_partitions("batch", [found.batch])
-        tags = {"dagster/partition": found.batch, KEY_TAG: found.key}
+        tags = {"dagster/partition": found.batch, **found.run_tags()}
         job = REPOSITORY.get_reconstructable_job(found.job)
         with dg.execute_job(job, instance, tags=tags, raise_on_error=False) as result:
             done.append(result.success)

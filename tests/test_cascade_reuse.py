@@ -1,10 +1,14 @@
 """The cascade: which stored decisions are reused, and which are never."""
 
+from typing import Any
+
 import pandas as pd
 import pytest
 from scripted_cascades import SAFE, by_row, column, decide, decided, failing, messages, scripted
 
+from orchestration_project.core.erasing import ERASED
 from orchestration_project.performers.cascade import Cascade, Decisions
+from orchestration_project.performers.reuse import erased
 from orchestration_project.performers.safe_label import SafeLabel
 from orchestration_project.performers.scripted import Scripted, same_answer
 from orchestration_project.stores.home import Home
@@ -112,3 +116,26 @@ def test_a_proposal_without_a_label_that_waits_for_a_person_is_reused(home: Home
     waiting = stored.assign(label=pd.Series([None] * 3, dtype="str"), state="pending")
     again = scripted("only", same_answer("red", 0.9))
     assert decide(Cascade(again, safe_state=SAFE), home, stored=waiting).reused == 3
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        {},
+        {"performer": "gone", "label": "crimson"},
+        {"performer": "anna", "decided_by": "person", "label": "crimson"},
+        {"performer": "safe label unknown", "decided_by": "safe_state", "label": "unknown", "accepted": False},
+        {"degraded": True},
+    ],
+)
+def test_a_decision_on_an_erased_message_stands_whoever_made_it(home: Home, made: dict[str, Any]):
+    stored = decided(home, scripted("only", same_answer("red", 0.9))).frame
+    stored.loc[1, ["message_digest", "reason"]] = ERASED
+    for name, value in made.items():
+        stored.loc[1, name] = value
+    again = scripted("only", same_answer("green", 0.9))
+    found = decided(home, again, stored=erased(stored))
+    assert found.frame.loc[1].to_dict() == stored.loc[1].to_dict()
+    assert column(found, "label") == ["green", stored.loc[1, "label"], "green"]
+    assert (again.asked, found.reused) == (2, 1)
+    assert {*stored.loc[[1], "label"]} <= found.labels

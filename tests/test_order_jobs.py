@@ -8,11 +8,12 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from shop_workflow import audited, counts, open_halts, order, quarantined, rows, run, send
+from shop_workflow import audited, counts, mood_asset, open_halts, order, quarantined, rows, run, send
 
 from orchestration_project.dispatch.order_jobs import order_jobs
 from orchestration_project.model_output.decorators import HOME
-from orchestration_project.stores import batches, cascades, switches
+from orchestration_project.performers.scripted import same_answer
+from orchestration_project.stores import batches, cascades, run_requests, switches
 from orchestration_project.stores.accepted_columns import read_accepted
 from orchestration_project.stores.cascades import KnownCascade
 from orchestration_project.stores.home import Home
@@ -102,6 +103,17 @@ def test_batch_is_retried_and_discarded(home: Home) -> None:
     assert counts(home) == {"discarded": 2}
 
 
+def test_batch_is_rescored(home: Home) -> None:
+    mood, reader = mood_asset(same_answer("glad", 0.9))
+    send(home, "a,hello,1")
+    assert run(home, order, mood).success
+    assert give(home, "rescore_batch", batch="b1", model_output="mood").success
+    with home.ledger.read() as connection:
+        (found,) = run_requests.open_requests(connection, "b1")
+    assert run(home, order, mood, tags=found.run_tags()).success
+    assert reader.asked == 2
+
+
 def test_halt_is_discarded(home: Home) -> None:
     send(home, "b,hello,1,red", columns="message_id,note,pieces,colour")
     assert not run(home, order).success
@@ -133,6 +145,8 @@ def test_asset_is_switched(home: Home) -> None:
         ("accept_column", {"asset": "order", "column": "note"}, "Say either a name for the column, or ignore."),
         ("accept_column", {"asset": "order", "column": "kolour", "ignore": True}, "No file that came in has a column"),
         ("retry_batch", {"batch": "b9"}, "There is no batch 'b9'."),
+        ("rescore_batch", {"batch": "b9"}, "There is no batch 'b9'."),
+        ("rescore_batch", {"batch": "b1", "model_output": "mud"}, "No model output 'mud' has decided anything yet."),
         ("discard_halt", {"batch": "b1"}, "Batch b1 is not halted. See what is: orchestrate halt list"),
         ("discard_batch", {"batch": "b1", "reason": " "}, "The reason is empty."),
     ],

@@ -11,11 +11,12 @@ import sqlalchemy as sa
 from orchestration_project.core.errors import FileRefused, NotEntitled
 from orchestration_project.core.settings import PROJECT, Settings
 from orchestration_project.dispatch import delivery
-from orchestration_project.governance import batch_orders, mending
+from orchestration_project.governance import batch_orders, mending, rescore_orders
 from orchestration_project.governance.audit import system_user
 from orchestration_project.governance.label_imports import import_labels
 from orchestration_project.governance.people import ROLES, acting, read_people, require
 from orchestration_project.governance.promotion import Order, require_role
+from orchestration_project.governance.rescore_orders import Wanted
 from orchestration_project.stores.families import Family
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.label_files import LabelFile
@@ -139,6 +140,7 @@ LABELLED = LabelFile("f.csv", pd.DataFrame(), 0, 0, (), (), ())
 ORDERS: dict[str, Callable[[Home], object]] = {
     "batch retry": lambda home: batch_orders.retry_batch(home, "b", "why"),
     "batch discard": lambda home: batch_orders.discard_batch(home, "b", "why"),
+    "rescore": lambda home: rescore_orders.rescore(home, Wanted(("b",)), "why"),
     "halt retry": lambda home: batch_orders.retry_batch(home, "b", "why"),
     "halt pass": lambda home: batch_orders.pass_halt(home, "b", None, "why"),
     "halt discard": lambda home: batch_orders.discard_halt(home, "b", None, "why"),

@@ -245,3 +245,12 @@ def test_batch_key_with_slashes_is_no_trouble(ledger: Ledger) -> None:
     key = request(ledger, "a/b/c")
     assert key == "a/b/c/arrival/1"
     assert begin(ledger, key, "run1", batch="a/b/c") == key
+
+
+def test_another_attempt_keeps_the_tags_of_the_last_unless_others_are_given(ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        for tags, kept in (({"a": "1"}, {"a": "1"}), (None, {"a": "1"}), ({"b": "2"}, {"b": "2"}), (None, {"b": "2"})):
+            key = run_requests.request(connection, batch="b1", cause="rescore", tags=tags)
+            (found,) = run_requests.open_requests(connection)
+            assert (found.tags, found.run_tags()) == (kept, {**kept, run_requests.KEY_TAG: key})
+            run_requests.end(connection, key, "failed")

@@ -25,13 +25,13 @@ from shop_workflow import (
 
 from orchestration_project.model_output import Result, governed_asset, model_output
 from orchestration_project.model_output.gate import GATE
-from orchestration_project.model_output.step import RESCORE_TAG
 from orchestration_project.performers.cascade import Cascade
 from orchestration_project.performers.safe_label import SafeLabel
 from orchestration_project.performers.scripted import Scripted, same_answer
 from orchestration_project.stores import manifest
 from orchestration_project.stores.arrivals import Arrivals
 from orchestration_project.stores.home import Home
+from orchestration_project.stores.run_requests import RESCORE_TAG
 
 # A passing batch
 

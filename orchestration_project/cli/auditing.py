@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestration_project.cli.moments import moment
 from orchestration_project.cli.printing import AsJson, complain, note, say, say_json, say_table
 from orchestration_project.core.errors import Refused
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from orchestration_project.governance.audit import Head
     from orchestration_project.governance.audit_export import Selection
     from orchestration_project.governance.audit_verification import Verified
@@ -203,16 +202,4 @@ def _selection(
 ) -> "Selection":
     from orchestration_project.governance.audit_export import Selection
 
-    return Selection(_moment("--since", since), _moment("--until", until), asset, version, person, action)
-
-
-def _moment(option: str, text: str | None) -> "datetime | None":
-    from datetime import UTC, datetime
-
-    if text is None:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise Refused(f"{option} is '{text}'. Give a date such as 2026-03-01, or 2026-03-01T08:00.") from error
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return Selection(moment("--since", since), moment("--until", until), asset, version, person, action)

@@ -1,18 +1,14 @@
 """The verbs `drill faults` and `drill switch-off`: what the project does when a performer fails, or is taken out."""
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestration_project.cli.printing import ERR, AsJson, complain, note, say, say_json, say_table
+from orchestration_project.cli.on_a_copy import outcome, outcome_on_a_copy
+from orchestration_project.cli.printing import ERR, AsJson, complain, say, say_json, say_table
 from orchestration_project.cli.reasons import Reason, stated
-from orchestration_project.core.errors import OrchestrationError, Refused
 
 if TYPE_CHECKING:
     from orchestration_project.stores.home import Home
@@ -20,10 +16,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Try what the project does when something fails or is switched off.", no_args_is_help=True)
 
 _COLUMNS = ("performer", "fault", "calls", "retries", "answered", "accepted", "not accepted", "safe state", "circuit")
-
-
-class DrillFailed(OrchestrationError):
-    """The drill itself ended without an outcome."""
 
 
 @app.command(name="faults")
@@ -77,7 +69,7 @@ def drill_switch_off(
     with tempfile.TemporaryDirectory(prefix="drill-") as folder, ERR.status(f"Switching {name} off and back"):
         answer = Path(folder) / "drill.json"
         named = {"ORCHESTRATE_HOME": str(home.root), "DAGSTER_HOME": str(home.dagster)}
-        drills = _outcome("switch_drill", [LOCATION, str(answer), name, why], answer, folder, named)["drills"]
+        drills = outcome("switch_drill", [LOCATION, str(answer), name, why], answer, folder, named)["drills"]
     late = [one for one in drills if not one["is_in_time"]]
     if as_json:
         say_json(drills)
@@ -96,37 +88,8 @@ def drill_switch_off(
 
 
 def _drilled(home: "Home", name: str | None) -> list[dict[str, Any]]:
-    from orchestration_project.cli.dagster_commands import LOCATION
-    from orchestration_project.dispatch.drill import copy_of
-
-    with tempfile.TemporaryDirectory(prefix="drill-") as folder, ERR.status("Copying the home") as shown:
-        copy = copy_of(home, Path(folder))
-        copy.ledger.close()
-        shown.update("Letting performers fail")
-        answer = copy.root / "drill.json"
-        named = {"ORCHESTRATE_HOME": folder, "ORCHESTRATE_LEDGER_URL": "", "DAGSTER_HOME": str(copy.dagster)}
-        arguments = [LOCATION, str(answer), *([name] if name else [])]
-        return _outcome("drill", arguments, answer, folder, named)["drills"]
-
-
-def _outcome(module: str, arguments: list[str], answer: Path, folder: str, named: dict[str, str]) -> dict[str, Any]:
-    """What a drill wrote that ran in a process of its own; Refused with its sentence where it was refused."""
-    ended = subprocess.run(
-        [sys.executable, "-m", f"orchestration_project.dispatch.{module}", *arguments],
-        cwd=folder,
-        env={**os.environ, **named},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if ended.returncode != 0:
-        note(ended.stderr)
-        raise DrillFailed(f"The drill ended with exit status {ended.returncode}. What it wrote stands above.")
-    content: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
-    if "refused" in content:
-        raise Refused(content["refused"])
-    return content
+    found = outcome_on_a_copy(home, "drill", "Letting performers fail", [name] if name else [])
+    return found["drills"]
 
 
 def _row(one: dict[str, Any]) -> tuple[Any, ...]:

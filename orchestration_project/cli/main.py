@@ -25,6 +25,7 @@ from orchestration_project.cli import (
     looking,
     modelling,
     quarantining,
+    rescoring,
     reviewing,
     running,
     sending,
@@ -67,6 +68,7 @@ app.add_typer(switching.app, name="switch", rich_help_panel=GOVERN)
 app.add_typer(auditing.app, name="audit", rich_help_panel=GOVERN)
 app.command(rich_help_panel=GOVERN)(forgetting.forget)
 app.command(rich_help_panel=MODELS)(evaluating.evaluate)
+app.command(rich_help_panel=MODELS)(rescoring.rescore)
 app.add_typer(labelling.app, name="labels", rich_help_panel=MODELS)
 app.add_typer(modelling.app, name="model", rich_help_panel=MODELS)
 

@@ -67,7 +67,7 @@ class Drill:
 
 
 def copy_of(home: Home, root: Path) -> Home:
-    """A home with the ledger of another, on SQLite, the current files of its assets and its models in use."""
+    """A home with the ledger of another, on SQLite, its secret, the current files of its assets and its models in use."""
     copy = Home(replace(home.settings, home=root, ledger_url=""))
     copy.prepare()
     with home.ledger.read() as source, copy.ledger.write() as target:
@@ -82,6 +82,8 @@ def copy_of(home: Home, root: Path) -> Home:
         if (old / path).is_file():  # one that is gone is refused by whoever wants to read it
             (new / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(old / path, new / path)
+    if (home.root / "secret").is_file():  # by which a verdict is known to be of what a message still says
+        shutil.copy(home.root / "secret", copy.root / "secret")
     return copy
 
 

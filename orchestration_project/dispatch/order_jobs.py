@@ -1,5 +1,5 @@
-"""Jobs by which people give orders in Dagster's UI: what `orchestrate quarantine`, `halt`, `batch`, `contract` and `switch`
-do, from the Launchpad. Each run shows its order, and the audit log its reason.
+"""Jobs by which people give orders in Dagster's UI: what `orchestrate quarantine`, `halt`, `batch`, `contract`, `rescore` and
+`switch` do, from the Launchpad. Each run shows its order, and the audit log its reason.
 """
 
 from dataclasses import replace
@@ -10,9 +10,10 @@ import dagster as dg
 from pydantic import Field
 
 from orchestration_project.core.errors import Refused
-from orchestration_project.governance import batch_orders, mending
+from orchestration_project.governance import batch_orders, mending, rescore_orders
 from orchestration_project.governance.contract_orders import accept_column
 from orchestration_project.governance.corrections import parse_corrections, read_corrections
+from orchestration_project.governance.rescore_orders import Wanted
 from orchestration_project.governance.switch_orders import Turn, turn
 from orchestration_project.model_output.decorators import HOME
 from orchestration_project.model_output.redacted import redact_error
@@ -82,6 +83,12 @@ class BatchOrder(Ordered):
     """Which batch is meant, and why."""
 
     batch: str = Field(description="Its key.")
+
+
+class RescoreOrder(BatchOrder):
+    """Which batch is decided again, by whom, and why."""
+
+    model_output: str = Field(default="", description="Only this model output; empty: every one.")
 
 
 class HaltOrder(BatchOrder):
@@ -160,6 +167,13 @@ def retry(context: dg.OpExecutionContext, config: BatchOrder) -> None:
     context.log.info(f"Requested as {key}.")
 
 
+@dg.op(required_resource_keys={HOME}, description="Have a batch decided again: every performer is asked anew.")
+def rescore(context: dg.OpExecutionContext, config: RescoreOrder) -> None:
+    wanted = Wanted((config.batch,), model_output=config.model_output or None)
+    _order(rescore_orders.rescore, _home(context, config), wanted, _reason(config.reason))
+    context.log.info(f"A run of batch {config.batch} is requested.")
+
+
 @dg.op(required_resource_keys={HOME}, description="Give a batch up; what it published is withdrawn.")
 def give_up(context: dg.OpExecutionContext, config: BatchOrder) -> None:
     _order(batch_orders.discard_batch, _home(context, config), config.batch, _reason(config.reason))
@@ -197,6 +211,7 @@ def order_jobs() -> list[dg.JobDefinition]:
         "replay_refused_rows": replay,
         "discard_refused_rows": discard,
         "retry_batch": retry,
+        "rescore_batch": rescore,
         "discard_batch": give_up,
         "pass_halt": let_pass,
         "discard_halt": close_halt,

@@ -31,17 +31,16 @@ from orchestration_project.model_output.watch_checks import watch_results
 from orchestration_project.model_output.with_people import people_facts, record_reviews, verdict_events
 from orchestration_project.performers.cascade import Cascade
 from orchestration_project.performers.decision import answering
+from orchestration_project.performers.reuse import erased
 from orchestration_project.stores import manifest, outbox
 from orchestration_project.stores.accepted_columns import read_accepted, with_accepted
 from orchestration_project.stores.arrivals import Arrivals
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.outbox import Notice
+from orchestration_project.stores.run_requests import EVERY_OUTPUT, RESCORE_TAG
 
 Record = Callable[[sa.Connection, Sequence[Mapping[str, Any]]], None]
 """What else is written in the transaction that publishes an asset's rows."""
-
-RESCORE_TAG = "orchestrate/rescore"
-"""A run with this tag asks the performers again instead of reusing stored decisions."""
 
 REFUSAL = "refusal"
 """Metadata key of a failure that is an answer: trying again would give the same."""
@@ -193,20 +192,21 @@ def _message_ids(frame: pd.DataFrame) -> Iterable[str]:
 
 
 def _stored_decisions(step: Step, context: dg.AssetExecutionContext, home: Home, partition: str) -> pd.DataFrame | None:
-    """The decisions that the cascade may reuse, also of a version that is out of use; none when the run is to ask again,
-    or when their file is gone.
+    """The decisions that the cascade may reuse, also of a version that is out of use; when the run is to ask again, those
+    on erased messages. None when their file is gone.
     """
-    if step.cascade is None or context.run.tags.get(RESCORE_TAG) == "true":
+    if step.cascade is None:
         return None
     with home.ledger.read() as connection:
         last = manifest.latest(connection, step.name, partition)
     if last is None:
         return None
     try:
-        return home.warehouse.read(last.path).to_pandas()
+        stored = home.warehouse.read(last.path).to_pandas()
     except ArtifactRefused as refusal:
         context.log.warning(f"{refusal} This run does so and asks the performers again.")
         return None
+    return erased(stored) if context.run.tags.get(RESCORE_TAG) in (EVERY_OUTPUT, step.name) else stored
 
 
 def _compute(step: Step, home: Home, partition: str, inputs: Inputs, stored: pd.DataFrame | None) -> Computed:

@@ -10,7 +10,8 @@
 4. With a `Person()` behind the others a row that nobody is sure of waits for a verdict instead, and a verdict stands
    first (see `person`). Rows that wait are decided when people, or time, decided them.
 5. A decision on the same content by the same cascade is reused, also one that waits; one of the safe state, one behind a
-   failure, or one whose label its performer cannot answer any more, never is.
+   failure, or one whose label its performer cannot answer any more, never is. One on a message that was erased since
+   stands: nobody can judge it any more.
 6. Switches are read before every call (see `switchboard`). A performer that is off is passed over; one in shadow is asked
    when the batch is decided, about the rows that came to its place, and its answers only recorded; so is a version of a
    model on trial, beside the one in use. Of an asset that is sent to
@@ -24,6 +25,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from orchestration_project.core.erasing import ERASED
 from orchestration_project.core.errors import Refused
 from orchestration_project.performers.asking import Work
 from orchestration_project.performers.decision import COLUMNS
@@ -52,7 +54,8 @@ Ready = tuple[Performer, Prepared]
 class Decisions:
     """The decisions on a batch (columns of `Decision`, index of the rows) and the work behind them.
 
-    `labels` are all that the performers could have answered, as they were ready for this batch, and what people said; `waiting` has a row for
+    `labels` are all that the performers could have answered, as they were ready for this batch, what people said, and what
+    stands of erased messages; `waiting` has a row for
     each that waits for people, cannot wait and has a review beside, or is drawn for a check (see `person.let_wait`). None: the cascade has no people. `shadow`
     has the answers of performers in shadow, columns of `Decision`. None: none was asked.
     """
@@ -152,7 +155,8 @@ class Cascade:
         if len(unanswered):
             work.append(turns.take_safe_state(*prepared[-1], rows.loc[unanswered], frame))
         shadows = [self._in_shadow(turns, ready, rows.loc[places], work) for ready, places in in_shadow]
-        labels = frozenset[str](frame.loc[settled, "label"]).union(*(ready.labels for _, ready in prepared))
+        standing = frame.loc[settled | (frame["message_digest"] == ERASED), "label"].dropna()
+        labels = frozenset[str](standing).union(*(ready.labels for _, ready in prepared))
         shadow = pd.concat(shadows, ignore_index=True) if shadows else None
         return Decisions(frame[list(COLUMNS)], work, int((reused & ~settled).sum()), labels, waiting, shadow)
 

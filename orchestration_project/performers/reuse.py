@@ -22,8 +22,14 @@ def lasting(stored: pd.DataFrame | None, prepared: Sequence[tuple[Performer, Pre
         own = stored["performer"] == performer.name
         answerable |= own & (stored["label"].isna() | stored["label"].isin(ready.labels))
     is_erased = stored["message_digest"] == ERASED
-    answerable |= is_erased & (stored["decided_by"] == "person")
-    return stored[answerable & (is_erased | ((stored["decided_by"] != "safe_state") & ~stored["degraded"]))]
+    return stored[is_erased | (answerable & (stored["decided_by"] != "safe_state") & ~stored["degraded"])]
+
+
+def erased(stored: pd.DataFrame) -> pd.DataFrame:
+    """The stored decisions on messages that were erased since: they stand whoever made them, whatever else is asked
+    again.
+    """
+    return stored[stored["message_digest"] == ERASED]
 
 
 def reuse(frame: pd.DataFrame, known: pd.DataFrame | None) -> pd.Series:

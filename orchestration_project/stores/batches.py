@@ -101,9 +101,12 @@ def get(connection: sa.Connection, batch: str) -> Batch | None:
     return None if row is None else Batch(*row)
 
 
-def all_keys(connection: sa.Connection) -> list[str]:
-    """Every batch, oldest first."""
-    return list(connection.execute(sa.select(BATCHES.c.batch).order_by(BATCHES.c.number)).scalars())
+def all_keys(connection: sa.Connection, since: datetime | None = None) -> list[str]:
+    """Every batch, or every one that was opened at a moment or later, oldest first."""
+    query = sa.select(BATCHES.c.batch).order_by(BATCHES.c.number)
+    if since is not None:
+        query = query.where(BATCHES.c.opened_at >= since)
+    return list(connection.execute(query).scalars())
 
 
 def newest_opened_at(connection: sa.Connection) -> datetime | None:

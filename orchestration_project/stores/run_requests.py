@@ -5,7 +5,7 @@ requested → submitted (under a lease) → running (while its heart beats) → 
 """
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +24,14 @@ KEY_TAG = "orchestrate/request"
 
 REVIEWERS_TAG = "orchestrate/reviewers"
 """Run tag that names whose verdicts asked for a run, with commas between them."""
+
+RESCORE_TAG = "orchestrate/rescore"
+"""Run tag by which the performers are asked again instead of reusing stored decisions: those of the model output that
+it names, or all.
+"""
+
+EVERY_OUTPUT = "true"
+"""Value of that tag which means every model output."""
 
 SILENT_BEATS = 6
 """A run that has missed this many heartbeats is taken for dead."""
@@ -57,23 +65,31 @@ class RunRequest:
 
 
 def request(
-    connection: sa.Connection, *, batch: str, cause: str, attempt: int = 1, due_at: datetime | None = None
+    connection: sa.Connection,
+    *,
+    batch: str,
+    cause: str,
+    attempt: int = 1,
+    due_at: datetime | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> str:
     """Ask for a run on a batch, in the caller's transaction; asking twice is asking once.
 
     Where that attempt has ended, the next one is asked for. Another attempt runs the job of the last one before, with
-    its tags; the first runs the workflow. With `due_at` it is no earlier: another attempt after a failure.
+    its tags unless `tags` are given; the first runs the workflow. With `due_at` it is no earlier: another attempt after
+    a failure.
     """
     key = f"{batch}/{cause}/{attempt}"
     query = sa.select(_TABLE.job, _TABLE.tags).where(_is_of(batch, cause), _TABLE.attempt < attempt)
     last = connection.execute(query.order_by(_TABLE.attempt.desc()).limit(1)).one_or_none()
-    job, tags = last or (WORKFLOW, None)
-    row = {"key": key, "batch": batch, "job": job, "attempt": attempt, "state": "requested", "tags": tags}
+    job, its_tags = last or (WORKFLOW, None)
+    row = {"key": key, "batch": batch, "job": job, "attempt": attempt, "state": "requested"}
+    row |= {"tags": its_tags if tags is None else dict(tags)}
     row |= {"requested_at": _moment(connection, batch), "due_at": due_at}
     if not insert_new(connection, RUN_REQUESTS, [row]):
         state = connection.execute(sa.select(_TABLE.state).where(_TABLE.key == key)).scalar_one()
         if state in _ENDED:
-            return request(connection, batch=batch, cause=cause, attempt=attempt + 1, due_at=due_at)
+            return request(connection, batch=batch, cause=cause, attempt=attempt + 1, due_at=due_at, tags=tags)
     return key
 
 
