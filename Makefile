@@ -4,6 +4,7 @@
 # make chaos   kill, fill and lock everything for fifty rounds, under load (as root), and count what is left
 # make tamper  tamper ten thousand times with a home, and have each found by the audit log's verification
 # make models  measure the models on the evaluation data, rewrite the figures of docs/models.md
+# make learning  let models learn from people for some days of it, rewrite the figures of docs/learning.md
 # make embeddings  install the extra that lets models learn sentence embeddings
 # make clean   remove the data of this project (asks first); make lock renews requirements.lock
 
@@ -16,7 +17,7 @@ DATA := $(if $(ORCHESTRATE_HOME),$(abspath $(ORCHESTRATE_HOME)),$(CURDIR)/home)
 # Modules are compiled when they are first imported, which few of them ever are, and the result has to be kept.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo up test lint chaos tamper models embeddings setup clean lock .env
+.PHONY: demo up test lint chaos tamper models learning embeddings setup clean lock .env
 
 demo: setup
 	$(BIN)/orchestrate demo
@@ -47,6 +48,9 @@ tamper: setup
 
 models: embeddings .env
 	$(BIN)/python -m bench.models
+
+learning: setup
+	$(BIN)/python -m bench.learning
 
 setup: .venv/.ready .env
 
