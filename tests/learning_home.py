@@ -61,11 +61,15 @@ def decided(home: Home, batch: str, answers: Mapping[str, tuple[str, str]], *, v
     publish(home, "mood_shadow", batch, shadow)
 
 
-def say(home: Home, batch: str, message_id: str, label: str, *, proposed: str = "calm", person: str = "anna") -> int:
+def say(
+    home: Home, batch: str, message_id: str, label: str, *, proposed: str | None = "calm", person: str = "anna"
+) -> int:
     """A person decides on a message of which the model in use had answered something; returns the verdict's number."""
     row: dict[str, Any] = {"asset": "mood", "partition": batch, "message_id": message_id, "content_digest": message_id}
     row |= {"cause": "unsure", "respond_by": now() + timedelta(hours=1)}
     with home.ledger.write() as connection:
-        reviews.insert(connection, [{**row, "proposal": {"label": proposed, "performer": MODEL}}])
+        reviews.insert(
+            connection, [{**row, "proposal": {"label": proposed, "performer": MODEL if proposed else "person"}}]
+        )
         review = max(reviews.of_batch(connection, "mood", batch), key=lambda found: found.review_id)
         return verdicts.record(connection, review, label=label, person=person, note=None)

@@ -1,6 +1,7 @@
 """Performers that the policy sends into shadow: on each ground, once, and not again on what lies before a person's word."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from learning_home import MODEL, decided, in_use
+from note_workflow import CHAMPION
 from reviewed_notes import actions, sharing
 from switched import switch
 
 from orchestration_project.governance import audit
 from orchestration_project.governance.disengagement import POLICY, disengage
+from orchestration_project.governance.promotion import Verdict, record_verdict
 from orchestration_project.stores import breakers, halts, reviews, switches, verdicts
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.ledger import now
@@ -99,6 +102,24 @@ def test_a_live_error_of_too_few_checks_or_within_its_interval_is_none(home: Hom
     check(home, [False] * 5)
     assert disengage(home) == []
     check(home, [True] * 60)
+    assert disengage(home) == []
+
+
+def test_a_live_error_of_versions_that_change_too_fast_for_checks_of_their_own(home: Home) -> None:
+    for night in range(3):
+        assert disengage(home) == []
+        check(home, [False] * 12)
+        version = replace(CHAMPION, version=f"night {night}", sha256=f"{night}")
+        with home.ledger.write() as connection:
+            record_verdict(connection, version, Verdict(True, "no worse"))
+    assert [done.name for done in disengage(home)] == [MODEL]
+
+
+def test_a_version_with_checks_of_its_own_is_not_blamed_for_the_one_before(home: Home) -> None:
+    check(home, [False] * 40)
+    with home.ledger.write() as connection:
+        record_verdict(connection, replace(CHAMPION, version="better", sha256="better"), Verdict(True, "no worse"))
+    check(home, [True] * 40)
     assert disengage(home) == []
 
 

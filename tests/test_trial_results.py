@@ -1,7 +1,8 @@
 """What a version on trial shows beside the version in use: answers, agreement by label, and F1 on what people decided."""
 
 import pytest
-from learning_home import CHALLENGER, MODEL, decided, in_use, say
+from learning_home import CHALLENGER, MODEL, decided, in_use, publish, say
+from note_workflow import CHAMPION
 
 from orchestration_project.governance.trial_results import TrialResult, result_of
 from orchestration_project.stores.home import Home
@@ -34,6 +35,25 @@ def test_agreement_is_counted_by_what_the_version_in_use_answered(home: Home) ->
 def test_answers_of_another_version_do_not_count(home: Home) -> None:
     decided(home, "b1", {"a": ("calm", "calm")}, version="older")
     assert result(home) == TrialResult()
+
+
+def test_version_in_use_that_is_in_shadow_itself_is_compared_by_what_it_answered_there(home: Home) -> None:
+    names = [f"m{number}" for number in range(12)]
+    publish(home, "note", "b1", [{"message_id": name, "text": name} for name in names])
+    decisions = [{"message_id": name, "label": "angry", "performer": "anna"} for name in names]
+    publish(home, "mood", "b1", decisions)
+    shadow = [
+        {"message_id": name, "performer": MODEL, "version": version, "label": label, "decided": "angry"}
+        for name in names
+        for version, label in ((CHAMPION.version, "calm"), (CHALLENGER.version, "angry"))
+    ]
+    publish(home, "mood_shadow", "b1", shadow)
+    for name in names:
+        say(home, "b1", name, "angry", proposed=None)
+    found = result(home)
+    assert (found.answers, found.decided) == (12, 12)
+    assert [(one.label, one.alike, one.rows) for one in found.agreements] == [("calm", 0, 12)]
+    assert found.differences[0].low > 0
 
 
 def test_on_what_people_decided_both_are_held_against_the_verdict(home: Home) -> None:

@@ -76,13 +76,17 @@ def _live_error(home: Home, policy: Disengage, back: Mapping[str, datetime | Non
         }
     found: dict[datetime | None, list[Standing]] = {}
     for performer, switched in back.items():
-        moments = [moment for moment in (switched, used.get(performer.removesuffix(NAMED))) if moment]
-        since = max(moments, default=None)  # another version is another model
-        if since not in found:
-            found[since] = live_errors(home, after=since)
-        for one in found[since]:
-            if (one.performer, one.day, one.is_thin) == (performer, None, False) and one.found.low > one.stated:
-                yield Ground(performer, f"{one.asset}: {one.told()}")
+        promoted = used.get(performer.removesuffix(NAMED))
+        own = max(filter(None, (switched, promoted)), default=None)  # another version is another model
+        for since in dict.fromkeys((own, switched)):  # where it has too few checks, those of its forerunners count too
+            if since not in found:
+                found[since] = live_errors(home, after=since)
+            told = [one for one in found[since] if (one.performer, one.day, one.is_thin) == (performer, None, False)]
+            for one in told:
+                if one.found.low > one.stated:
+                    yield Ground(performer, f"{one.asset}: {one.told()}")
+            if told:
+                break
 
 
 def _open_circuit(home: Home, policy: Disengage, back: Mapping[str, datetime | None]) -> Iterator[Ground]:

@@ -9,12 +9,21 @@ import sqlalchemy as sa
 
 from orchestration_project.core.comparison import Difference, paired_bootstrap
 from orchestration_project.core.statistics import exact_interval
-from orchestration_project.stores import cascades, manifest, verdicts
+from orchestration_project.stores import cascades, champions, manifest, verdicts
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.model_versions import ModelVersion
 from orchestration_project.stores.reviews import Review
 from orchestration_project.stores.schema import REVIEWS, VERDICTS
 from orchestration_project.stores.warehouse import by_asset
+
+_ANSWERS = """
+SELECT tried.batch, tried.message_id, tried.label, tried.decided, decision.performer, used.label
+FROM "{shadow}" tried JOIN "{asset}" decision USING (batch, message_id)
+LEFT JOIN "{shadow}" used ON used.batch = tried.batch AND used.message_id = tried.message_id
+    AND used.performer = tried.performer AND used.version = ?
+WHERE tried.performer = ? AND tried.version = ?
+"""
+"""What a version answered on trial, beside what was decided and what the version in use, itself in shadow, answered."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,7 @@ def result_of(home: Home, version: ModelVersion, performer: str) -> TrialResult:
     with home.ledger.read() as connection:
         assets = [known.asset for known in cascades.every(connection) if performer in known.asked]
         current = manifest.all_current(connection)
+        used = champions.champion(connection, version.family)
         said = {asset: _decided_by_people(connection, asset, performer) for asset in assets}
     files = by_asset((one.asset, one.path) for one in current if (home.warehouse.root / one.path).is_file())
     answered: list[tuple[str, str]] = []
@@ -59,34 +69,33 @@ def result_of(home: Home, version: ModelVersion, performer: str) -> TrialResult:
             continue
         with home.warehouse.connect({name: files[name] for name in (asset, shadow) if name in files}) as warehouse:
             rows = warehouse.execute(
-                f'SELECT s.batch, s.message_id, s.label, s.decided, d.performer FROM "{shadow}" s '
-                f'JOIN "{asset}" d USING (batch, message_id) WHERE s.performer = ? AND s.version = ?',
-                [performer, version.version],
+                _ANSWERS.format(shadow=shadow, asset=asset), [used and used.version, performer, version.version]
             ).fetchall()
-        for batch, message_id, label, decided, by in rows:
-            found = said[asset].get((batch, message_id))
+        for batch, message_id, label, decided, by, beside in rows:
             answers += 1
-            before = found[0] if found else decided if by == performer else None
+            proposed, verdict = said[asset].get((batch, message_id), (None, None))
+            own = decided if by == performer and verdict is None else None
+            before = next((one for one in (proposed, own, beside) if one is not None), None)
             if before is not None:
                 answered.append((before, label))
-            if found:
-                judged.append((found[1], label, found[0]))
+            if before is not None and verdict is not None:
+                judged.append((verdict, label, before))
     differences = paired_bootstrap(*zip(*judged, strict=True)) if judged else []
     return TrialResult(answers, _agreements(answered), len(judged), differences)
 
 
 def _decided_by_people(
     connection: sa.Connection, asset: str, performer: str
-) -> Mapping[tuple[str, str], tuple[str, str]]:
-    """(batch, message) → what the performer had answered, and what a person decided."""
+) -> Mapping[tuple[str, str], tuple[str | None, str]]:
+    """(batch, message) → what the performer had proposed (None: it had not), and what a person decided."""
     reviewed = sa.select(VERDICTS.c.review_id).where(VERDICTS.c.asset == asset)
     query = sa.select(REVIEWS).where(REVIEWS.c.review_id.in_(reviewed))
     reviews = {row["review_id"]: Review(**row) for row in connection.execute(query).mappings()}
-    found: dict[tuple[str, str], tuple[str, str]] = {}
+    found: dict[tuple[str, str], tuple[str | None, str]] = {}
     for verdict in verdicts.select(connection, VERDICTS.c.asset == asset, VERDICTS.c.is_current):
         proposal = reviews[verdict.review_id].proposal if verdict.review_id in reviews else {}
-        if proposal.get("performer") == performer and proposal.get("label") is not None:
-            found[verdict.partition, verdict.message_id] = (proposal["label"], verdict.label)
+        own = proposal.get("label") if proposal.get("performer") == performer else None
+        found[verdict.partition, verdict.message_id] = (own, verdict.label)
     return found
 
 
