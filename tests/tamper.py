@@ -28,31 +28,12 @@ import sqlalchemy as sa
 from orchestration_project.core.settings import Settings
 from orchestration_project.governance.audit import Entry, Head, digest_of
 from orchestration_project.governance.audit_verification import verify_in
+from orchestration_project.governance.audit_witnesses import WITNESSED
 from orchestration_project.stores.home import Home
-from orchestration_project.stores.schema import (
-    AUDIT,
-    AUDIT_HEAD,
-    CHAMPIONS,
-    ERASURES,
-    LABEL_IMPORTS,
-    MANIFEST,
-    MODEL_VERSIONS,
-    SWITCHES,
-    TRIALS,
-    VERDICTS,
-)
+from orchestration_project.stores.schema import AUDIT, AUDIT_HEAD
 
-TABLES = {
-    "manifest": MANIFEST,
-    "champion": CHAMPIONS,
-    "model": MODEL_VERSIONS,
-    "label import": LABEL_IMPORTS,
-    "switch": SWITCHES,
-    "erasure": ERASURES,
-    "trial": TRIALS,
-    "verdict": VERDICTS,
-}
-"""Tables that have a witness: a new one is put here too."""
+TABLES = {table.name: table for table in WITNESSED}
+"""Tables that have a witness."""
 
 NOT_TOLD = {("verdicts", "note")}
 """Columns of which the log says nothing: a note may repeat what a message says."""

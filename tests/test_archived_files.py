@@ -11,6 +11,7 @@ import pytest
 from orchestration_project.core.errors import FileRefused
 from orchestration_project.stores.archived_files import take_out
 from orchestration_project.stores.formats import LINE, read_slices
+from orchestration_project.stores.message_rows import MessageRows
 
 CSV = 'message_id,text\nm1,first\nm2,"of\ntwo ""lines"""\n\nm3,last\n'
 OBJECTS = [{"message_id": one, "text": f"of {one}", "n": number} for number, one in enumerate(("m1", "m2", "m3"))]
@@ -31,7 +32,7 @@ def read(path: Path) -> list[dict[str, object]]:
     ("name", "content"),
     [
         ("a.csv", CSV.encode()),
-        ("a.csv.gz", gzip.compress(CSV.encode())),
+        ("a.csv.gz", gzip.compress(CSV.encode(), mtime=0)),
         ("a.tsv", CSV.replace(",", "\t").encode()),
         ("a.csv", b"\xef\xbb\xbf" + CSV.encode()),
         ("a.latin-1.csv", CSV.replace("last", "l\xe4st").encode("latin-1")),
@@ -98,3 +99,69 @@ def test_a_damaged_file_is_refused_and_stays(tmp_path: Path) -> None:
     with pytest.raises(FileRefused):
         take_out(file, chosen)
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
+ORDERS: list[dict[str, object]] = [
+    {"pieces": 2, "number": 1, "text": "first"},
+    {"pieces": 2, "number": 2, "text": "second"},
+    {"pieces": 1, "number": 3, "text": "third"},
+]
+"""Their ids are called otherwise: only all rows together say that `number` is the id, and `pieces` is none."""
+
+HEADER_AND_ROWS = "pieces,number,text\n2,1,first\n2,2,second\n1,3,third\n"
+
+AS_TEXT = {
+    ".csv": HEADER_AND_ROWS,
+    ".tsv": HEADER_AND_ROWS.replace(",", "\t"),
+    ".json": json.dumps(ORDERS),
+    ".jsonl": "\n".join(map(json.dumps, ORDERS)),
+    ".ndjson": "\n".join(map(json.dumps, ORDERS)) + "\n",
+}
+
+
+def packed(content: bytes, compression: str) -> bytes:
+    if compression == ".gz":
+        return gzip.compress(content)
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(content)
+    return sink.getvalue().to_pybytes()
+
+
+@pytest.mark.parametrize("compression", ["", ".gz", ".zst"])
+@pytest.mark.parametrize("suffix", AS_TEXT)
+def test_a_row_is_told_by_all_rows_of_its_file(tmp_path: Path, suffix: str, compression: str) -> None:
+    file = tmp_path / f"a{suffix}{compression}"
+    content = AS_TEXT[suffix].encode()
+    file.write_bytes(packed(content, compression) if compression else content)
+    assert take_out(file, first_order) == "rewritten"
+    assert [(str(row["number"]), row["text"]) for row in read(file)] == [("2", "second"), ("3", "third")]
+
+
+def test_a_row_of_parquet_is_told_by_all_rows_of_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.Table.from_pylist(ORDERS), file)
+    assert take_out(file, first_order) == "rewritten"
+    assert pq.read_table(file).to_pylist() == ORDERS[1:]
+
+
+def first_order(table: pa.Table) -> list[int]:
+    message = MessageRows("1", b"secret", ("message_id", "id"), frozenset(), frozenset())
+    return message.among(table, "ab" * 32, {"1", "2", "3"}, is_own=True)
+
+
+def test_of_objects_on_one_line_only_the_one_that_is_meant_goes(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps([{"text": "first"}, {"text": "second"}, {"text": "third"}, {"text": "second"}]))
+    meant = MessageRows("m-1", b"secret", ("id",), frozenset({("ab" * 32, 1)}), frozenset({"first"}))
+    assert take_out(file, lambda table: meant.among(table, "ab" * 32, {"m-1"}, is_own=True)) == "rewritten"
+    assert [row["text"] for row in read(file)] == ["second", "third", "second"]
+
+
+def test_what_is_no_object_in_json_is_counted_as_it_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text(
+        '[{"message_id": "m1"}, 7, {"message_id": "m1", "message_id": "m1"}, {"message_id": "m2"}, {"n": 1}]'
+    )
+    assert take_out(file, chosen) == "rewritten"
+    assert file.read_text() == '[\n{"message_id": "m1"},\n7,\n{"message_id": "m1", "message_id": "m1"},\n{"n": 1}\n]\n'

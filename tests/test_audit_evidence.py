@@ -34,9 +34,9 @@ def heard(entry: Entry, detail: Any) -> Iterator[Claim]:
 
 def witness(rows: Rows, files: Callable[[Home, sa.Connection], Iterator[NamedFile]] | None = None) -> Witness:
     found = [Found(key, facts, LONG_AGO + timedelta(days=number)) for number, (key, facts) in enumerate(rows.items())]
-    return Witness(
-        "Lamp {0} of {1}", frozenset({"set"}), heard, lambda _: found, files or (lambda home, connection: iter(()))
-    )
+    lamps = sa.Table("lamps", sa.MetaData())
+    named = {} if files is None else {"files": files}
+    return Witness("Lamp {0} of {1}", lamps, frozenset({"set"}), heard, lambda _: found, **named)
 
 
 def judged(home: Home, said: Said, rows: Rows, since: datetime | None = None) -> list[str]:

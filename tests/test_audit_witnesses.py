@@ -39,7 +39,7 @@ def test_every_column_of_a_model_version_counts(home: Home) -> None:
 def test_whole_rows_of_a_table_are_facts(home: Home, table: sa.Table) -> None:
     moment = next(column.name for column in table.c if column.name.endswith("_at"))
     key = [column.name for column in table.primary_key]
-    values = {"String": "x", "Integer": 1, "Boolean": True, "_Moment": now()}
+    values = {"String": "x", "Integer": 1, "Boolean": True, "Float": 0.5, "_Moment": now()}
     row = {column.name: values[type(column.type).__name__] for column in table.c}
     with home.ledger.write() as connection:
         connection.execute(sa.insert(table).values(**row))

@@ -29,6 +29,13 @@ def test_those_of_a_batch_are_the_messages_that_it_claims(ledger: Ledger) -> Non
         assert (erasures.of_batch(connection, "b1"), erasures.of_batch(connection, "b2")) == ({"m1"}, set())
 
 
+def test_those_among_many_messages_are_found(ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        erasures.put(connection, ONE)
+        assert erasures.among(connection, {f"m{number}" for number in range(1200)}) == {"m1"}
+        assert erasures.among(connection, ["m2"]) == erasures.among(connection, []) == set()
+
+
 def test_an_erased_message_is_refused_in_a_sentence(ledger: Ledger) -> None:
     with ledger.write() as connection:
         erasures.put(connection, ONE)

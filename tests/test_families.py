@@ -6,7 +6,7 @@ import pytest
 
 from orchestration_project.core.errors import FileRefused, UnknownName
 from orchestration_project.core.settings import PROJECT
-from orchestration_project.stores.families import Family, families, require_family
+from orchestration_project.stores.families import Family, families, family_of, performer_of, require_family
 
 GOOD = '[mood]\nlabels = "moods.csv"\ncolumn = "mood"\n\n[topic_2]\nlabels = "/data/topics.csv"\ncolumn = "about"\n'
 
@@ -69,3 +69,8 @@ def test_a_list_that_is_not_there_is_refused_with_what_to_write(tmp_path: Path) 
 def test_a_list_that_cannot_be_used_is_refused_by_name(tmp_path: Path, text: str | bytes, said: str) -> None:
     with pytest.raises(FileRefused, match=said):
         families(listed(tmp_path, text))
+
+
+def test_a_performer_is_called_after_its_family_and_leads_back_to_it() -> None:
+    assert (performer_of("mood"), Family("mood", "moods.csv", "mood").performer) == ("mood model", "mood model")
+    assert (family_of("mood model"), family_of("mood rules"), family_of("model")) == ("mood", None, None)

@@ -3,9 +3,9 @@
 import json
 
 import dagster as dg
-import letters
+import letters_home
 import pytest
-from letters import ID, TEXT
+from letters_home import ID, TEXT
 from typer.testing import CliRunner
 
 from orchestration_project.cli.main import app
@@ -17,10 +17,10 @@ from orchestration_project.stores.home import Home
 def published(named_home: Home) -> Home:
     """A home with the letter, which nobody need decide, in a batch that was published, and a model that learnt it."""
     with dg.DagsterInstance.ephemeral() as instance:
-        rows = [(ID, f"{TEXT}, a word", letters.ACCOUNT, 1), *letters.others()]
-        letters.receive(named_home, "a.csv", letters.csv(rows))
-        letters.work(named_home, instance)
-    letters.learn(named_home)
+        rows = [(ID, f"{TEXT}, a word", letters_home.ACCOUNT, 1), *letters_home.others()]
+        letters_home.receive(named_home, "a.csv", letters_home.csv(rows))
+        letters_home.work(named_home, instance)
+    letters_home.learn(named_home)
     return named_home
 
 
@@ -37,8 +37,8 @@ def test_it_prints_what_went_where_what_was_not_reached_and_what_to_train(publis
         assert line in told
     assert "Next: orchestrate train --model mood" in told
     assert "Not reached: What was exported, and backups of the home, are not known here." in told
-    assert not any(trace in told for trace in letters.TRACES)
-    assert letters.places_that_tell(published.root) == []
+    assert not any(trace in told for trace in letters_home.TRACES)
+    assert letters_home.places_that_tell(published.root) == []
     again = forget(ID, "--why", "to be sure")
     assert f"had message {ID} erased already, at " in again and "Nothing more was found." in again
     assert "Next: orchestrate train --model mood" in again

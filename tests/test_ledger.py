@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from orchestration_project.core.errors import LedgerUnavailable, Refused, SettingRefused
 from orchestration_project.governance import audit
 from orchestration_project.stores import ledger as ledger_module
-from orchestration_project.stores.ledger import WRITER_LOCK, Ledger, insert_new, latest_revision, now
+from orchestration_project.stores.ledger import WRITER_LOCK, Ledger, in_parts, insert_new, latest_revision, now
 from orchestration_project.stores.schema import AUDIT, BATCHES, CLAIMS, METADATA
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -161,6 +161,13 @@ def test_inserting_new_rows_tells_how_many_were_new(ledger: Ledger) -> None:
     assert claim(ledger, "a", "b") == 2
     assert claim(ledger, "b", "c", "c") == 1
     assert claimed(ledger) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(("number", "sizes"), [(0, []), (3, [3]), (500, [500]), (1201, [500, 500, 201])])
+def test_values_come_in_parts_that_one_statement_binds(number: int, sizes: list[int]) -> None:
+    parts = list(in_parts(range(number)))
+    assert [len(part) for part in parts] == sizes
+    assert [one for part in parts for one in part] == list(range(number))
 
 
 def test_more_rows_than_one_statement_binds_are_inserted(ledger: Ledger) -> None:

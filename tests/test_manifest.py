@@ -222,3 +222,4 @@ def test_first_asset_of_a_batch_stays_the_first_whatever_is_published_again(ledg
     publish(ledger, "feedback", "b1", replaces=1)
     with ledger.read() as connection:
         assert manifest.first_published(connection, "b1") == "feedback"
+        assert manifest.sources(connection) == {"b1": "feedback", "b2": "sentiment"}

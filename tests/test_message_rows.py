@@ -62,6 +62,14 @@ def test_of_two_who_say_the_same_and_nothing_more_each_is_known_by_its_line() ->
     assert wanted(made, "late").among(table, SHA, set(), is_own=True) == [1]
 
 
+def test_who_says_the_same_in_another_part_of_the_file_and_has_an_id_of_its_own_stays() -> None:
+    both = rows({"text": "late", "who": None}, {"text": "late", "who": None})
+    own, other = (keyed_id(SECRET, ["late", None, None, SHA, line]) for line in (2, 3))
+    one = wanted(own, "late")
+    assert one.among(both.slice(0, 1), SHA, {own, other}, is_own=True) == [0]
+    assert one.among(both.slice(1, 1), SHA, {own, other}, is_own=True) == []
+
+
 def test_an_id_made_of_something_else_falls_to_who_says_it_in_its_batch() -> None:
     table = rows({"text": "late"}, {"text": "early"})
     one = wanted("m-unknown", "late")

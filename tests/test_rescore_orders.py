@@ -5,7 +5,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import dagster as dg
-import letters
+import letter_workflow
+import letters_home
 import pandas as pd
 import pytest
 import sqlalchemy as sa
@@ -171,7 +172,7 @@ def test_batches_are_named_in_one_way(home: Home, wanted: Wanted) -> None:
 
 def test_erased_message_is_neither_asked_about_nor_changed(named_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
-    step = step_of(letters.mood)
+    step = step_of(letter_workflow.mood)
     assert step is not None and step.cascade is not None
     reader = step.cascade.performers[0]
     prepare = reader.prepare
@@ -187,17 +188,19 @@ def test_erased_message_is_neither_asked_about_nor_changed(named_home: Home, mon
 
     monkeypatch.setattr(reader, "prepare", watched)
     with dg.DagsterInstance.ephemeral() as instance:
-        content = letters.csv([(letters.ID, f"{letters.TEXT}, a word", letters.ACCOUNT, 1), *letters.others()])
-        letters.receive(named_home, "a.csv", content)
-        letters.work(named_home, instance)
-        erasure.forget(named_home, letters.ID, "asked")
-        batch, before = letters.batch_of(named_home), letters.decision(named_home)
+        content = letters_home.csv(
+            [(letters_home.ID, f"{letters_home.TEXT}, a word", letters_home.ACCOUNT, 1), *letters_home.others()]
+        )
+        letters_home.receive(named_home, "a.csv", content)
+        letters_home.work(named_home, instance)
+        erasure.forget(named_home, letters_home.ID, "asked")
+        batch, before = letters_home.batch_of(named_home), letters_home.decision(named_home)
         assert before["message_digest"] == ERASED
         seen.clear()
         rescore_orders.rescore(named_home, Wanted((batch,)), WHY)
-        assert letters.work(named_home, instance) == [True]
-    assert sorted(seen) == sorted(letters.OTHERS.values())
-    assert letters.decision(named_home) == before
+        assert letters_home.work(named_home, instance) == [True]
+    assert sorted(seen) == sorted(letters_home.OTHERS.values())
+    assert letters_home.decision(named_home) == before
     with named_home.ledger.read() as connection:
         versions = [Version(*row) for row in connection.execute(sa.select(*COLUMNS))]
         found = batches.get(connection, batch)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from orchestration_project.core.erasing import ERASED, Words
 from orchestration_project.stores import told_elsewhere as told
+from orchestration_project.stores.sqlite_files import clean_database
 
 TEXT = 'The "Quetzal" parcel drowned near Zürich'
 WORDS = Words([TEXT])
@@ -32,27 +33,6 @@ def test_only_the_words_go_from_json_within_json(tmp_path: Path) -> None:
     assert left == {**{name: event[name] for name in ("__class__", "timestamp")}, "user_message": f"Read {ERASED}"}
 
 
-def test_free_pages_and_the_log_are_cleaned(tmp_path: Path) -> None:
-    file = tmp_path / "runs.db"
-    connection = database(file)
-    connection.executemany("INSERT INTO event_logs (event) VALUES (?)", [(f"{TEXT} {n}",) for n in range(500)])
-    connection.execute("DELETE FROM event_logs")
-    assert told.is_told_in(file, WORDS.probes)
-    connection.close()
-    assert told.clean_database(file) is None
-    assert not told.is_told_in(file, WORDS.probes)
-
-
-def test_a_database_that_others_use_is_told(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(told, "BUSY_SECONDS", 0)
-    file = tmp_path / "runs.db"
-    connection = database(file)
-    connection.execute("BEGIN IMMEDIATE")
-    sentence = told.clean_database(file)
-    assert sentence is not None and "keeps what was deleted in it" in sentence
-    connection.close()
-
-
 def test_a_log_keeps_the_rest_and_what_is_no_text_goes_whole(tmp_path: Path) -> None:
     log, pickle, other = tmp_path / "a.out", tmp_path / "result", tmp_path / "b.out"
     log.write_bytes(f"one\nPrinted {TEXT}\n".encode() + b"\xff\n")
@@ -70,3 +50,14 @@ def test_databases_are_told_from_other_files(tmp_path: Path) -> None:
     assert [path.name for path in told.databases_below(tmp_path)] == ["runs.db"]
     assert [path.name for path in told.plain_files_below(tmp_path)] == ["a.out"]
     connection.close()
+
+
+def test_what_a_row_said_is_told_until_the_file_is_cleaned(tmp_path: Path) -> None:
+    file = tmp_path / "runs.db"
+    connection = database(file)
+    connection.executemany("INSERT INTO event_logs (event) VALUES (?)", [(f"{TEXT} {n}",) for n in range(500)])
+    connection.execute("DELETE FROM event_logs")
+    assert told.is_told_in(file, WORDS.probes)
+    connection.close()
+    assert clean_database(file) is None
+    assert not told.is_told_in(file, WORDS.probes)

@@ -3,7 +3,6 @@
 A value of it becomes `[erased]`, null, or empty JSON. Text that only quotes it keeps the rest of what it says.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -42,11 +41,6 @@ def blank(value: str | None, *, is_needed: bool = True) -> str | None:
     return "{}" if isinstance(found, dict) else "[]" if isinstance(found, list) else ERASED if value else value
 
 
-def is_blank(value: str | None) -> bool:
-    """Whether nothing of a value is left."""
-    return value is None or value in _LEFT
-
-
 def is_telling(value: str) -> bool:
     """Whether a value is looked for in other texts. Moments, decimals, short words and what is erased already are not."""
     text = value.strip()
@@ -78,9 +72,6 @@ class Words:
         self._forms = sorted({form for value in self.said for form in _forms(value)}, key=len, reverse=True)
         self._spoken = [_spoken(value) for value in self.said]
 
-    def __or__(self, other: "Words") -> "Words":
-        return Words(self.said | other.said)
-
     @property
     def beginnings(self) -> list[str]:
         """How each form begins: a text that tells one of them again has one of these."""
@@ -110,10 +101,6 @@ class Words:
         """Whether the message says these words, one after another, whatever stands between them."""
         words = _spoken(phrase)
         return bool(words.strip()) and any(words in spoken for spoken in self._spoken)
-
-    def made_ids(self) -> set[str]:
-        """The ids that labels without one get: digests of the text alone."""
-        return {f"t-{hashlib.sha256(value.encode()).hexdigest()[:16]}" for value in self.said}
 
 
 def erased_value(value: Any, message_id: str, words: Words, *, speaks: bool = False) -> Any:

@@ -60,6 +60,7 @@ class Witness:
     """
 
     title: str
+    table: sa.Table
     actions: frozenset[str]
     said: Callable[[Entry, Mapping[str, Any]], Iterable[Claim]]
     rows: Callable[[sa.Connection], Iterable[Found]]

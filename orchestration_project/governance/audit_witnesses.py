@@ -1,9 +1,9 @@
 """The tables that the audit log is held against, a `Witness` each.
 
 To add one: have each audit entry that makes, changes or ends a row give in its detail what stands in the row, write
-what the entries said and what the rows are as below, and put the witness into `WITNESSES`. An entry that changes a row a
-second time (a correction, an erasure that rewrites a file) is one more action of the same witness, and gives the new
-facts. Moments are compared as ISO 8601 text in UTC.
+what the entries said and what the rows are as below, and put the witness into `WITNESSES`: an erasure then leaves its
+table alone. An entry that changes a row a second time (a correction, an erasure that rewrites a file) is one more action
+of the same witness, and gives the new facts. Moments are compared as ISO 8601 text in UTC.
 
 Reviews have none: they come, are claimed, passed on and closed by themselves; what a person decided is the verdict.
 """
@@ -164,6 +164,7 @@ def _stream(connection: sa.Connection, query: "sa.Select[*tuple[Any, ...]]") -> 
 WITNESSES = (
     Witness(
         "Version {2} of {0} of {1} in the manifest",
+        MANIFEST,
         frozenset({"published", FORGOTTEN}),
         _published,
         _versions,
@@ -171,6 +172,7 @@ WITNESSES = (
     ),
     Witness(
         "The current version of {0} of {1} in the manifest",
+        MANIFEST,
         frozenset(
             {
                 "published",
@@ -186,12 +188,14 @@ WITNESSES = (
     ),
     Witness(
         "Champion {1} of {0}",
-        frozenset({"promoted"}),
+        CHAMPIONS,
+        frozenset({"promoted", "threshold set"}),
         said_under("champion", ("family", "revision")),
         rows_of(CHAMPIONS, ("family", "revision"), "promoted_at"),
     ),
     Witness(
         "Version {1} of the model {0}",
+        MODEL_VERSIONS,
         frozenset({"promoted", "not promoted", "on trial"}),
         said_under("model", _OF_A_MODEL),
         _models,
@@ -199,28 +203,35 @@ WITNESSES = (
     ),
     Witness(
         "Label import {0}",
+        LABEL_IMPORTS,
         frozenset({"labels imported", FORGOTTEN}),
         _imported,
         rows_of(LABEL_IMPORTS, ["import_id"], "imported_at"),
         files_of(LABEL_IMPORTS, lambda home: home.root),
     ),
-    Witness("Verdict {0}", frozenset({"verdict", FORGOTTEN}), _decided, _verdicts),
+    Witness("Verdict {0}", VERDICTS, frozenset({"verdict", FORGOTTEN}), _decided, _verdicts),
     Witness(
         "The switch of the {0} {1}",
+        SWITCHES,
         frozenset({"switched"}),
         said_under("switch", ("kind", "name")),
         rows_of(SWITCHES, ("kind", "name"), "switched_at"),
     ),
     Witness(
         "The version of {0} that is on trial",
+        TRIALS,
         frozenset({"on trial", "promoted", "not promoted", "switched"}),
         _tried,
         rows_of(TRIALS, ["family"], "started_at"),
     ),
     Witness(
         "The erasure of message {0}",
+        ERASURES,
         frozenset({FORGOTTEN}),
         said_under("erasure", ["message_id"]),
         rows_of(ERASURES, ["message_id"], "erased_at"),
     ),
 )
+
+WITNESSED = tuple(dict.fromkeys(witness.table for witness in WITNESSES))
+"""Tables that the audit log is held against."""

@@ -4,32 +4,33 @@ Dagster's databases and the registry's, and files that nothing names any more.
 It is taken out before the ledger names new files: what the message said is still known then, should this break off.
 """
 
-import gzip
 import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
-from orchestration_project.core.erasing import Words
+from orchestration_project.core.erasing import Words, strings_in
 from orchestration_project.core.errors import FileRefused
 from orchestration_project.core.settings import dagster_home
 from orchestration_project.governance import erased_rows
 from orchestration_project.governance.erased_files import Rewritten, TakenOut
 from orchestration_project.governance.erasure_traces import Traces, rows_of_arrival
-from orchestration_project.stores import batches
+from orchestration_project.stores import batches, outbox
 from orchestration_project.stores.archived_files import take_out
-from orchestration_project.stores.erased_tables import tells
+from orchestration_project.stores.arrivals import batches_of
+from orchestration_project.stores.erased_tables import holds_text, tells
+from orchestration_project.stores.file_kinds import PARQUET, is_readable_name, kind_of
 from orchestration_project.stores.files import write_file
 from orchestration_project.stores.home import Home
+from orchestration_project.stores.opening import open_bytes
 from orchestration_project.stores.schema import ARRIVALS, LABEL_IMPORTS, MANIFEST, QUARANTINE
+from orchestration_project.stores.sqlite_files import clean_database
 from orchestration_project.stores.told_elsewhere import (
-    clean_database,
     databases_below,
     erase_in_database,
     erase_in_file,
@@ -49,7 +50,7 @@ def erase(home: Home, traces: Traces, written: Rewritten, unreached: list[str]) 
     counts: Counter[str] = Counter()
     by_token = {taken.token: taken for taken in written.arrivals}
     counts["archived files"] = sum(_erase_archived(home, traces, taken, unreached) for taken in by_token.values())
-    counts["refused files"] = sum(_erase_refused(file, message_id, words) for file in _files(home.refused))
+    counts["refused files"] = sum(_erase_refused(file, message_id, words, unreached) for file in _files(home.refused))
     counts["files of notices"] = _erase_notices(home, traces)
     logs = [file for folder in (home.root / "logs", *_dagster_homes(home)) for file in plain_files_below(folder)]
     counts["logs"] = sum(erase_in_file(file, message_id, words) for file in logs)
@@ -58,7 +59,7 @@ def erase(home: Home, traces: Traces, written: Rewritten, unreached: list[str]) 
     )
     for folder in (home.inbox, home.received):
         for file in _files(folder):
-            if _tells(file, words):
+            if _tells(file, words, unreached):
                 unreached.append(
                     f"{file.name} in {folder} tells it and is not taken in yet. Run this again when it is."
                 )
@@ -98,8 +99,7 @@ def _erase_archived(home: Home, traces: Traces, taken: TakenOut, unreached: list
         return int(take_out(file, chosen) is not None)
     except FileRefused as refusal:
         with home.ledger.read() as connection:
-            token = sa.func.substr(ARRIVALS.c.arrival_id, 1, 32) == taken.token
-            keys = set(connection.execute(sa.select(ARRIVALS.c.batch).where(token)).scalars())
+            keys = batches_of(connection, [taken.token])
             is_over = None not in keys and all(
                 (found := batches.get(connection, key)) is not None and found.state in ("done", "discarded")
                 for key in keys
@@ -113,11 +113,11 @@ def _erase_archived(home: Home, traces: Traces, taken: TakenOut, unreached: list
         return 1
 
 
-def _erase_refused(file: Path, message_id: str, words: Words) -> int:
+def _erase_refused(file: Path, message_id: str, words: Words, unreached: list[str]) -> int:
     """A file that could not be read goes whole where it tells the message; of the reason beside it, the words."""
     if file.name.endswith(".reason.txt"):
         return int(erase_in_file(file, message_id, words))
-    if not _tells(file, words):
+    if not _tells(file, words, unreached):
         return 0
     file.unlink()
     return 1
@@ -128,8 +128,8 @@ def _erase_notices(home: Home, traces: Traces) -> int:
     with home.ledger.read() as connection:
         found = list(erased_rows.notices(connection, traces))
     for notice_id, values in found:
-        file = home.notices / f"{notice_id:06d}.md"
-        content = f"# {values['title']}\n\n{values['body']}\n".encode()
+        file = outbox.file_of(home, notice_id)
+        content = outbox.as_markdown(values["title"], values["body"])
         if file.is_file() and file.read_bytes() != content:
             write_file(file, content)
             number += 1
@@ -170,18 +170,36 @@ def _rows_tell(file: Path, message_id: str, words: Words) -> bool:
         return True
 
 
-def _tells(file: Path, words: Words) -> bool:
+def _tells(file: Path, words: Words, unreached: list[str]) -> bool:
+    """Whether a file of messages tells it, as its bytes lie there or as it is read; `unreached` hears of one of which
+    nobody can say so.
+    """
     content = file.read_bytes()
-    with suppress(OSError, EOFError):
-        content = gzip.decompress(content) if file.suffix.lower() == ".gz" else content
-    with suppress(pa.ArrowException, OSError):
-        content = _unpacked(content) if file.suffix.lower() == ".zst" else content
+    if _are_in(content, words):
+        return True
+    if not content or not is_readable_name(file.name):
+        return False
+    try:
+        if kind_of(file.name).suffix == PARQUET:
+            return any(words.are_in(text) for text in _texts_of_parquet(file))
+        with open_bytes(file, kind_of(file.name)) as stream:
+            return _are_in(stream.read(), words)
+    except FileRefused as refusal:
+        unreached.append(f"{refusal} It lies in {file.parent} and may tell it. Look into it, and remove it if it does.")
+        return False
+
+
+def _are_in(content: bytes, words: Words) -> bool:
     return any(words.are_in(content.decode(codec, "replace")) for codec in _CODECS)
 
 
-def _unpacked(content: bytes) -> bytes:
-    with pa.CompressedInputStream(pa.BufferReader(content), "zstd") as stream:
-        return stream.read()
+def _texts_of_parquet(file: Path) -> list[str]:
+    """Every text in it, whatever its columns are called; FileRefused where it cannot be read."""
+    try:
+        columns = [column for column in pq.ParquetFile(file).read().columns if holds_text(column.type)]
+        return [text for column in columns for text in strings_in(column.to_pylist())]
+    except (pa.ArrowException, OSError, ValueError, LookupError, OverflowError) as error:  # the last three of moments
+        raise FileRefused(f"{file.name} is not whole Parquet ({error!r:.300}).") from error
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -7,6 +7,7 @@ removed after it, so that a crash leaves either all as it was or files that nobo
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -17,7 +18,7 @@ import sqlalchemy as sa
 from orchestration_project.core.errors import ArtifactRefused, Conflict
 from orchestration_project.governance.erasure_traces import ADDED, Traces, rows_of_arrival, staged
 from orchestration_project.stores import labels
-from orchestration_project.stores.erased_tables import ID, Eraser
+from orchestration_project.stores.erased_tables import ID, Eraser, made_ids
 from orchestration_project.stores.files import publish_file, temporary_beside
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.labels import Import
@@ -42,13 +43,16 @@ class TakenOut:
 
 @dataclass
 class Rewritten:
-    """What was written anew and is named by nothing yet; `missing` are files that the ledger names and that are gone."""
+    """What was written anew and is named by nothing yet: `new` are its files. `missing` are files that the ledger names
+    and that are gone.
+    """
 
     versions: list[tuple[Version, Version]] = field(default_factory=lambda: list[tuple[Version, Version]]())
     quarantine: dict[str, str] = field(default_factory=lambda: dict[str, str]())
     arrivals: list[TakenOut] = field(default_factory=lambda: list[TakenOut]())
     imports: list[tuple[Import, Import]] = field(default_factory=lambda: list[tuple[Import, Import]]())
     missing: list[str] = field(default_factory=lambda: list[str]())
+    new: list[Path] = field(default_factory=lambda: list[Path]())
 
     def counts(self) -> Counter[str]:
         """Place → how many files of it."""
@@ -68,22 +72,23 @@ class Rewritten:
         found = [home.below(path) for path in old] + [taken.entry["path"] for taken in self.arrivals]
         return sorted({*found, *(before.path for before, after in self.imports if before.path != after.path)})
 
-    def discard(self, home: Home) -> None:
+    def discard(self) -> None:
         """Remove the new files, which nothing will name."""
-        new = [home.warehouse.root / after.path for _, after in self.versions]
-        new += [home.warehouse.quarantine / path for path in self.quarantine.values()]
-        new += [home.root / taken.path for taken in self.arrivals]
-        for path in new:
+        for path in self.new:
             path.unlink(missing_ok=True)
 
 
 def write_anew(home: Home, traces: Traces) -> Rewritten:
-    """Write every file anew that holds something of the message."""
+    """Write every file anew that holds something of the message; whatever is raised leaves no new file."""
     written = Rewritten()
-    _write_versions(home, traces, written)
-    _write_quarantine(home, traces, written)
-    _write_staged(home, traces, written)
-    _write_imports(home, traces, written)
+    try:
+        _write_versions(home, traces, written)
+        _write_quarantine(home, traces, written)
+        _write_staged(home, traces, written)
+        _write_imports(home, traces, written)
+    except BaseException:
+        written.discard()
+        raise
     return written
 
 
@@ -150,6 +155,7 @@ def _write_versions(home: Home, traces: Traces, written: Rewritten) -> None:
         erased = eraser.erased(table, came_in=traces.came_in(version), is_shared=is_shared)
         if erased is not None:
             file = home.warehouse.write(version.asset, version.partition, version.run_id, erased)
+            written.new.append(home.warehouse.root / file.path)
             written.versions.append((version, replace(version, path=file.path, sha256=file.sha256)))
 
 
@@ -176,6 +182,7 @@ def _write_quarantine(home: Home, traces: Traces, written: Rewritten) -> None:
                 )
         if erased is not table:
             written.quarantine[path] = home.warehouse.write_quarantine_again(path, erased).path
+            written.new.append(home.warehouse.quarantine / written.quarantine[path])
 
 
 def _write_staged(home: Home, traces: Traces, written: Rewritten) -> None:
@@ -188,6 +195,7 @@ def _write_staged(home: Home, traces: Traces, written: Rewritten) -> None:
             token, _, number = entry["arrival_id"].partition("/")
             final = home.staged / f"{token}-{number}-{uuid4().hex[:8]}.parquet"
             temporary = temporary_beside(final)
+            written.new += [temporary, final]
             pq.write_table(left, temporary, compression="zstd")
             publish_file(temporary, final)
             written.arrivals.append(TakenOut(entry, len(own), len(left), home.below(final)))
@@ -205,14 +213,17 @@ def _write_imports(home: Home, traces: Traces, written: Rewritten) -> None:
         if any(own):
             left = frame[[not one for one in own]].reset_index(drop=True)
             content = labels.to_parquet(left)
-            path = labels.store(home, entry.family, content)
+            path = labels.path_of(home, entry.family, content)
+            if not (home.root / path).exists():  # another import may have the same rows
+                written.new.append(home.root / path)
+                labels.store(home, entry.family, content)
             after = replace(entry, path=path, sha256=labels.digest_of(content), rows=len(left))
             written.imports.append((entry, after))
 
 
 def is_labelled(traces: Traces) -> Callable[[str, str], bool]:
     """Whether a label with this id and text is one of the message: under its id, one made of its text, or any other."""
-    ids = {traces.message_id, *traces.words.made_ids()}
+    ids = {traces.message_id, *made_ids(traces.words)}
     return lambda message_id, text: message_id in ids or text.strip() in traces.words.said
 
 

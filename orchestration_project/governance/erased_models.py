@@ -54,7 +54,7 @@ def versions_that_learnt_verdicts(connection: sa.Connection, message_id: str) ->
     return {
         (family, version)
         for family, version, recorded_at in connection.execute(query)
-        if (decided_at := since.get(f"{family}{families.NAMED}")) is not None and recorded_at > decided_at
+        if (decided_at := since.get(families.performer_of(family))) is not None and recorded_at > decided_at
     }
 
 
@@ -67,14 +67,17 @@ def with_use(connection: sa.Connection, named: Collection[Named]) -> list[Learnt
     ]
 
 
-def shipped_with(traces: Traces) -> dict[str, str]:
-    """Family → the file that it ships with, of those that have the message among its labels: no verb may change it."""
+def shipped_with(traces: Traces, unreached: list[str]) -> dict[str, str]:
+    """Family → the file that it ships with, of those that have the message among its labels: no verb may change it.
+    `unreached` hears of one that cannot be read.
+    """
     found: dict[str, str] = {}
     says_it = is_labelled(traces)
     for family in families.families():
         try:
             rows = labels.shipped(family)
-        except FileRefused:
+        except FileRefused as refusal:
+            unreached.append(f"The labels that {family.name} ships with may have it, and cannot be read: {refusal}")
             continue
         if any(says_it(one, text) for one, text in zip(rows[labels.MESSAGE_ID], rows[labels.TEXT], strict=True)):
             found[family.name] = family.labels_file

@@ -3,8 +3,9 @@
 1. What people decided stays, and holds whatever the row says from now on. A review that waits ends: nobody can decide it.
    Its row takes the default of a review that is overdue.
 2. A refused row that waits is discarded.
-3. A notice that speaks of the message keeps its figures. Its body goes whole where it tells anything of it.
-4. Rows that the audit log is held against, and the log itself, are not touched here.
+3. A notice that speaks of the message keeps its figures. Its title and its body go whole where they tell anything of it.
+4. Rows that the audit log is held against, and the log itself, are not touched here: what they quote the log quotes too,
+   and `audit_quotes` names it.
 """
 
 from collections import Counter
@@ -14,9 +15,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from orchestration_project.core.erasing import ERASED, erased_text, erased_value
-from orchestration_project.governance import audit
-from orchestration_project.governance.audit import Entry
+from orchestration_project.core.erasing import ERASED, erased_value
+from orchestration_project.governance.audit_witnesses import WITNESSED
 from orchestration_project.governance.erasure_traces import Traces
 from orchestration_project.governance.policy import Policy
 from orchestration_project.governance.review_orders import request_run
@@ -26,27 +26,17 @@ from orchestration_project.stores.reviews import ANY_CONTENT, ASKED_FOR, Review
 from orchestration_project.stores.schema import (
     AUDIT,
     AUDIT_HEAD,
-    CHAMPIONS,
     DELIVERIES,
-    ERASURES,
     INBOX_KEYS,
-    LABEL_IMPORTS,
-    MANIFEST,
     METADATA,
-    MODEL_VERSIONS,
     OUTBOX,
     QUARANTINE,
     REVIEWS,
-    SWITCHES,
-    TRIALS,
     VERDICTS,
 )
 from orchestration_project.stores.verdicts import Verdict
 
-WITNESSED = (MANIFEST, CHAMPIONS, MODEL_VERSIONS, LABEL_IMPORTS, SWITCHES, TRIALS, ERASURES)
-"""Tables that the audit log is held against."""
-
-_LEFT = {table.name for table in (*WITNESSED, AUDIT, AUDIT_HEAD, REVIEWS, VERDICTS, OUTBOX)}
+_LEFT = {table.name for table in (*WITNESSED, AUDIT, AUDIT_HEAD, REVIEWS, OUTBOX)}
 
 
 @dataclass(frozen=True)
@@ -95,16 +85,6 @@ def notices(connection: sa.Connection, traces: Traces) -> Iterator[tuple[int, di
         values = {"title": title, "body": body, "facts": facts}
         if any(row[name] != value for name, value in values.items()):
             yield row["notice_id"], values
-
-
-def told_in_audit(connection: sa.Connection, traces: Traces) -> list[int]:
-    """The entries of the audit log that quote the message; they cannot be changed."""
-    entries: Iterator[Entry] = audit.entries(connection, lambda _: None)
-    return [
-        entry.sequence
-        for entry in entries
-        if traces.words.said and erased_text(entry.detail, "", traces.words) != entry.detail
-    ]
 
 
 def told_targets(connection: sa.Connection, message_id: str) -> list[str]:

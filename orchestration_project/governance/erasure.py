@@ -1,15 +1,14 @@
 """Erasure: what a message said goes from everywhere, and the audit log still holds.
 
 1. The row stays with its ids, labels, who decided and how surely. Text and account become `[erased]`, or null.
-2. First goes what lies outside of the ledger: archived files, notices, logs, Dagster's databases. Then new files are
-   written, and one ledger transaction names them, blanks the ledger's rows, and appends the entry `forgotten` with the
-   new facts of each file. Last the old files go, and what the databases keep of deleted rows. A crash on the way loses
-   nothing: the same order again finishes it.
+2. New files are written beside the old ones. Then goes what lies outside of the ledger: archived files, notices, logs,
+   Dagster's databases. One ledger transaction names the new files, blanks the ledger's rows, and appends the entry
+   `forgotten` with the new facts of each file. Last the old files go, and what the databases keep of deleted rows. A
+   crash on the way loses nothing: the same order again finishes it.
 3. Nothing is erased while a run works on a batch that has the message.
 4. The digests of the files that are gone stay in the chain; each file of a batch is salted, so that they tell nothing.
 """
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +17,15 @@ import sqlalchemy as sa
 
 from orchestration_project.core.erasing import Words
 from orchestration_project.core.errors import Refused
-from orchestration_project.governance import audit, erased_elsewhere, erased_files, erased_models, erased_rows, people
+from orchestration_project.governance import (
+    audit,
+    audit_quotes,
+    erased_elsewhere,
+    erased_files,
+    erased_models,
+    erased_rows,
+    people,
+)
 from orchestration_project.governance.audit_witnesses import FORGOTTEN
 from orchestration_project.governance.erased_files import Rewritten
 from orchestration_project.governance.erased_models import Learnt, Named
@@ -26,6 +33,7 @@ from orchestration_project.governance.erasure_traces import Traces, find
 from orchestration_project.governance.people import Person
 from orchestration_project.governance.policy import read_policy
 from orchestration_project.stores import erasures, run_requests
+from orchestration_project.stores.audited import details_of
 from orchestration_project.stores.erasures import Erasure
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.ledger import now
@@ -93,8 +101,9 @@ def _look(home: Home, message_id: str, known: Words) -> tuple[Traces, Rewritten]
 def _erase(home: Home, traces: Traces, written: Rewritten, why: str, person: Person, result: Forgotten) -> bool:
     """Erase what one look found, of which the files are written anew; returns whether there was anything."""
     try:
+        policy = read_policy(home.settings.policy)
         found = erased_elsewhere.erase(home, traces, written, result.unreached) + written.counts()
-        shipped = erased_models.shipped_with(traces)
+        shipped = erased_models.shipped_with(traces, result.unreached)
         with home.ledger.write() as connection:
             _refuse_working(connection, traces)
             learnt = erased_models.versions_that_learnt(
@@ -103,13 +112,13 @@ def _erase(home: Home, traces: Traces, written: Rewritten, why: str, person: Per
             learnt |= erased_models.versions_that_learnt_verdicts(connection, traces.message_id)
             erased_files.name(connection, traces, written)
             tokens = {taken.token for taken in written.arrivals}
-            blanked = erased_rows.blank(connection, traces, read_policy(home.settings.policy), tokens)
+            blanked = erased_rows.blank(connection, traces, policy, tokens)
             found += blanked.counts
             known = erasures.get(connection, traces.message_id)
             named = {tuple(pair) for detail in _entries(connection, traces.message_id) for pair in detail["models"]}
             result.models = erased_models.with_use(connection, {*named, *learnt})
             if not found.total() and known is not None:
-                written.discard(home)
+                written.discard()
                 return False
             erasure = Erasure(traces.message_id, why, person.name, now(), dict(sorted((+found).items())))
             erasures.put(connection, erasure)
@@ -117,7 +126,7 @@ def _erase(home: Home, traces: Traces, written: Rewritten, why: str, person: Per
             detail |= {"verdicts": [verdict.facts() for verdict in blanked.verdicts]}
             audit.append(connection, FORGOTTEN, f"message {traces.message_id}", detail, person.name)
     except BaseException:
-        written.discard(home)
+        written.discard()
         raise
     result.places += found
     result.requests += blanked.requests
@@ -126,12 +135,11 @@ def _erase(home: Home, traces: Traces, written: Rewritten, why: str, person: Per
 
 def _detail(home: Home, traces: Traces, written: Rewritten, erasure: Erasure, learnt: set[Named]) -> dict[str, Any]:
     """What the audit log keeps: the new facts of each file, and which files are to be removed."""
-    imports = [{**vars(after), "imported_at": after.imported_at.isoformat()} for _, after in written.imports]
     return {
         "erasure": erasure.facts(),
         "batches": sorted(traces.batches),
         "versions": [after.facts() for _, after in written.versions],
-        "imports": imports,
+        "imports": [after.facts() for _, after in written.imports],
         "replaced": written.replaced(home),
         "models": sorted(learnt),
     }
@@ -161,14 +169,12 @@ def _clean(home: Home, message_id: str, words: Words, result: Forgotten) -> None
 
 def _tell_unreached(home: Home, traces: Traces, missing: list[str], result: Forgotten) -> None:
     """Add what no order of this project reaches, and what it must not change."""
+    result.unreached += audit_quotes.quotes(home, traces.words)
     with home.ledger.read() as connection:
-        if entries := erased_rows.told_in_audit(connection, traces):
-            numbers = ", ".join(map(str, entries))
-            result.unreached.append(f"The audit log quotes it and cannot be changed: entries {numbers}.")
         targets = erased_rows.told_targets(connection, traces.message_id)
     for path in missing:
         result.unreached.append(f"{path} is named in the ledger and is gone. If it is put back, run this again.")
-    for family, file in erased_models.shipped_with(traces).items():
+    for family, file in erased_models.shipped_with(traces, result.unreached).items():
         result.unreached.append(
             f"{file}, the labels that {family} ships with, has it. Take it out there and commit it."
         )
@@ -196,5 +202,4 @@ def _refuse_working(connection: sa.Connection, traces: Traces) -> None:
 def _entries(connection: sa.Connection, message_id: str) -> list[dict[str, Any]]:
     """The details of the entries that erased a message, oldest first."""
     its = (AUDIT.c.action == FORGOTTEN, AUDIT.c.subject == f"message {message_id}")
-    query = sa.select(AUDIT.c.detail).where(*its).order_by(AUDIT.c.sequence)
-    return [json.loads(detail) for detail in connection.execute(query).scalars()]
+    return details_of(connection, *its)

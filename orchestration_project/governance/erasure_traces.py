@@ -8,7 +8,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from orchestration_project.core.erasing import Words, is_telling, strings_in
-from orchestration_project.core.errors import ArtifactRefused, UnknownName, did_you_mean
+from orchestration_project.core.errors import ArtifactRefused
 from orchestration_project.stores import cascades, claims, erasures, labels, manifest
 from orchestration_project.stores.erased_tables import ID, holds_text
 from orchestration_project.stores.formats import ERROR, LINE
@@ -17,7 +17,7 @@ from orchestration_project.stores.labels import Import
 from orchestration_project.stores.manifest import UNPARTITIONED, Version
 from orchestration_project.stores.message_rows import MessageRows
 from orchestration_project.stores.quarantine import QuarantinedRow
-from orchestration_project.stores.schema import ARRIVALS, CLAIMS, LABEL_IMPORTS, MANIFEST, QUARANTINE, REVIEWS, VERDICTS
+from orchestration_project.stores.schema import ARRIVALS, LABEL_IMPORTS, MANIFEST, QUARANTINE, REVIEWS, VERDICTS
 from orchestration_project.stores.staging import read_staged
 
 ADDED = frozenset({"file", "file_sha256", "line", "registered_at"})
@@ -54,61 +54,58 @@ def find(home: Home, message_id: str, known: Words) -> Traces:
     UnknownName, with the nearest id, for one of which nobody knows anything.
     """
     with home.ledger.read() as connection:
-        holder = claims.batch_of(connection, message_id)
-        refused = _refused(connection, message_id)
-        batches = {*([] if holder is None else [holder]), *(row.partition for row in refused)}
-        for table in (REVIEWS, VERDICTS):
-            query = sa.select(table.c.partition).where(table.c.message_id == message_id)
-            batches |= set(connection.execute(query).scalars())
-        versions = [Version(*row) for row in connection.execute(sa.select(*manifest.COLUMNS))]
-        partitions = {version.partition for version in versions}
-        sources = {one: manifest.first_published(connection, one) or "" for one in partitions}
-        arrivals = connection.execute(sa.select(ARRIVALS).order_by(ARRIVALS.c.arrival_id)).mappings().all()
-        families = connection.execute(sa.select(LABEL_IMPORTS.c.family).distinct()).scalars().all()
-        imports = [entry for family in families for entry in labels.imports(connection, family)]
-        names = _names(connection)
+        named = _named(connection, message_id)
+        heard = _Heard(_names(connection) | {message_id}, known)
         is_erased = erasures.get(connection, message_id) is not None
-    heard = _Heard(names | {message_id}, known)
-    _hear_quarantine(home, refused, heard)
-    published: set[str] = set()
-    columns: set[str] = set()
-    for version in versions:
-        if version.partition in batches and version.partition and sources[version.partition] == version.asset:
-            table = _read(home, version)
-            if table is not None and ID in table.column_names:
-                columns |= set(_text_columns(table))
-                if own := [row for row, one in enumerate(table[ID].to_pylist()) if str(one) == message_id]:
-                    published.add(version.partition)
-                    heard.rows(table, own)
-    is_labelled = False
-    for entry in imports:
-        table = labels.table_of(home, entry)
-        own = [row for row, one in enumerate(table[ID].to_pylist()) if one == message_id] if table else []
-        if table is not None and own:
-            is_labelled = True
-            heard.rows(table.select([labels.TEXT]), own)
-    if not (batches or is_labelled or is_erased):
-        raise _unknown(home, message_id)
-    places = frozenset((row.file_sha256, row.line) for row in refused if row.file_sha256 and row.line is not None)
+    _hear_quarantine(home, named.refused, heard)
+    published, columns = _hear_versions(home, message_id, named, heard)
+    is_labelled = _hear_imports(home, message_id, named.imports, heard)
+    if not (named.batches or is_labelled or is_erased):
+        with home.ledger.read() as connection:
+            raise claims.unknown(connection, message_id)
+    lines = ((row.file_sha256, row.line) for row in named.refused)
+    places = frozenset((digest, line) for digest, line in lines if digest and line is not None)
     rows = MessageRows(message_id, home.secret, home.settings.inbox_id_names, places, frozenset(heard.texts))
-    for entry in arrivals:
-        if entry["batch"] in batches and (table := staged(home, entry)) is not None:
-            held = _held(home, entry["batch"], message_id)
-            own = rows.among(table, entry["file_sha256"], held, is_own=True)
-            heard.rows(table.drop_columns([LINE, ERROR]), own)
+    _hear_arrivals(home, named, rows, heard)
     return Traces(
-        message_id,
-        holder,
-        frozenset(batches),
-        frozenset(published),
-        frozenset(columns - ADDED),
-        Words(heard.said),
-        replace(rows, texts=frozenset(heard.texts)),
-        sources,
-        versions,
-        refused,
-        arrivals,
-        imports,
+        **vars(named),
+        message_id=message_id,
+        published=published,
+        columns=columns,
+        words=Words(heard.said),
+        rows=replace(rows, texts=frozenset(heard.texts)),
+    )
+
+
+@dataclass(frozen=True)
+class _Named:
+    """What the ledger names of a message, and of everything in which it may stand."""
+
+    holder: str | None
+    batches: frozenset[str]
+    sources: dict[str, str]
+    versions: Sequence[Version]
+    refused: Sequence[QuarantinedRow]
+    arrivals: Sequence["sa.RowMapping"]
+    imports: Sequence[Import]
+
+
+def _named(connection: sa.Connection, message_id: str) -> _Named:
+    holder = claims.batch_of(connection, message_id)
+    refused = _refused(connection, message_id)
+    batches = {*([] if holder is None else [holder]), *(row.partition for row in refused)}
+    for table in (REVIEWS, VERDICTS):
+        query = sa.select(table.c.partition).where(table.c.message_id == message_id)
+        batches |= set(connection.execute(query).scalars())
+    families = connection.execute(sa.select(LABEL_IMPORTS.c.family).distinct()).scalars().all()
+    return _Named(
+        holder=holder,
+        batches=frozenset(batches),
+        sources=manifest.sources(connection),
+        versions=[Version(*row) for row in connection.execute(sa.select(*manifest.COLUMNS))],
+        refused=refused,
+        arrivals=connection.execute(sa.select(ARRIVALS).order_by(ARRIVALS.c.arrival_id)).mappings().all(),
+        imports=[entry for family in families for entry in labels.imports(connection, family)],
     )
 
 
@@ -194,11 +191,45 @@ def _hear_quarantine(home: Home, refused: Sequence[QuarantinedRow], heard: _Hear
         heard.rows(table.select(kept), [row.position])
 
 
+def _hear_versions(home: Home, message_id: str, named: _Named, heard: _Heard) -> tuple[frozenset[str], frozenset[str]]:
+    """Hear what its batches published as it came in; returns those that have it, and the columns that it came in with."""
+    published: set[str] = set()
+    columns: set[str] = set()
+    for version in named.versions:
+        batch = version.partition
+        if batch == UNPARTITIONED or batch not in named.batches or named.sources[batch] != version.asset:
+            continue
+        table = _read(home, version)
+        if table is not None and ID in table.column_names:
+            columns |= set(_text_columns(table))
+            if own := _rows_with(table, message_id):
+                published.add(batch)
+                heard.rows(table, own)
+    return frozenset(published), frozenset(columns - ADDED)
+
+
+def _hear_imports(home: Home, message_id: str, imports: Sequence[Import], heard: _Heard) -> bool:
+    """Hear the labels that have its id; returns whether any has."""
+    is_labelled = False
+    for entry in imports:
+        table = labels.table_of(home, entry)
+        if table is not None and (own := _rows_with(table, message_id)):
+            is_labelled = True
+            heard.rows(table.select([labels.TEXT]), own)
+    return is_labelled
+
+
+def _hear_arrivals(home: Home, named: _Named, rows: MessageRows, heard: _Heard) -> None:
+    for entry in named.arrivals:
+        if entry["batch"] in named.batches and (table := staged(home, entry)) is not None:
+            held = _held(home, entry["batch"], rows.message_id)
+            own = rows.among(table, entry["file_sha256"], held, is_own=True)
+            heard.rows(table.drop_columns([LINE, ERROR]), own)
+
+
+def _rows_with(table: pa.Table, message_id: str) -> list[int]:
+    return [row for row, one in enumerate(table[ID].to_pylist()) if str(one) == message_id]
+
+
 def _text_columns(table: pa.Table) -> list[str]:
     return [field.name for field in table.schema if field.name != ID and holds_text(field.type)]
-
-
-def _unknown(home: Home, message_id: str) -> UnknownName:
-    with home.ledger.read() as connection:
-        known = connection.execute(sa.select(CLAIMS.c.message_id).limit(10_000)).scalars().all()
-    return UnknownName(f"No message has the id '{message_id}'.{did_you_mean(message_id, known)}")

@@ -62,7 +62,7 @@ def import_labels(
             replaces=replaces,
             reason=reason,
         )
-        detail = {**vars(entry), "imported_at": entry.imported_at.isoformat(), "findings": findings.counts()}
+        detail = {**entry.facts(), "findings": findings.counts()}
         audit.append(connection, ACTION, family.name, detail, person.name)
     return Outcome(entry, findings, is_new=True)
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 
-from orchestration_project.core.errors import ArtifactRefused
 from orchestration_project.governance import audit
 from orchestration_project.performers.cascade import Decisions
 from orchestration_project.stores import claims, erasures, manifest
@@ -91,15 +90,14 @@ def _with_erased(computed: Computed, rows: pd.DataFrame) -> Computed:
 
 
 def _erased_rows(asset: str, home: Home, partition: str, missing: Collection[str], first: int) -> pd.DataFrame:
-    """Of these messages those that were erased, as the batch last published them; their index begins at `first`."""
+    """Of these messages those that were erased, as the batch last published them; their index begins at `first`.
+    ArtifactRefused where that file is gone: without it they would be lost.
+    """
     with home.ledger.read() as connection:
         wanted = erasures.of_batch(connection, partition) & set(missing)
         last = manifest.latest(connection, asset, partition) if wanted else None
     if last is None:
         return pd.DataFrame()
-    try:
-        known = home.warehouse.read(last.path).to_pandas()
-    except ArtifactRefused:
-        return pd.DataFrame()
+    known = home.warehouse.read(last.path).to_pandas()
     rows = known[known["message_id"].isin(wanted)]
     return rows.set_axis(range(first, first + len(rows)))

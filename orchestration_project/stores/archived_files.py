@@ -11,7 +11,7 @@ A compressed file is compressed again, in the encoding and with the mark that it
 """
 
 import gzip
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -21,10 +21,10 @@ import pyarrow.parquet as pq
 
 from orchestration_project.stores.file_kinds import PARQUET, FileKind, kind_of
 from orchestration_project.stores.files import publish_file, temporary_beside
-from orchestration_project.stores.formats import ERROR, LINE, RAW, read_slices
+from orchestration_project.stores.formats import LINE, read_slices
 from orchestration_project.stores.json_rows import Values, read_object
 from orchestration_project.stores.opening import open_bytes, open_text
-from orchestration_project.stores.text_rows import Unreadable
+from orchestration_project.stores.text_rows import read_rows
 
 Chosen = Callable[[pa.Table], list[int]]
 """Which rows of a table, as `formats.read_slices` gives it, are meant, by number."""
@@ -53,7 +53,7 @@ def take_out(path: Path, chosen: Chosen) -> Literal["rewritten", "removed"] | No
         if kind.suffix == PARQUET:
             _write_parquet(path, temporary, set(rows))
         elif kind.suffix == ".json":
-            _write_json(path, kind, temporary, chosen)
+            _write_json(path, kind, temporary, set(rows))
         else:
             _write_lines(path, kind, temporary, lines)
         publish_file(temporary, path)
@@ -89,30 +89,16 @@ def _write_lines(path: Path, kind: FileKind, temporary: Path, lines: list[range]
             write(line[len(line.rstrip("\r\n")) :] if number in own else line)
 
 
-def _write_json(path: Path, kind: FileKind, temporary: Path, chosen: Chosen) -> None:
+def _write_json(path: Path, kind: FileKind, temporary: Path, gone: set[int]) -> None:
     with open_text(path, kind, newline=None) as text, _writing(path, kind, temporary, text.encoding) as write:
+        values = Values(text, path.name)
+        rows = read_rows(values, lambda: read_object(next(values), values.encoding, ""))
         between = "[\n"
-        for value in _kept_values(Values(text, path.name), chosen):
-            write(between + value)
-            between = ",\n"
+        for number, _ in enumerate(rows):  # counted as `formats.read_slices` does
+            if number not in gone:
+                write(between + "".join(values.row))
+                between = ",\n"
         write("\n]\n" if between == ",\n" else "[]\n")
-
-
-def _kept_values(values: Values, chosen: Chosen) -> Iterator[str]:
-    while True:
-        values.begin_row()
-        row: dict[str, Any] = {}
-        error = raw = None
-        try:
-            row = read_object(next(values), values.encoding, "") or {}
-        except StopIteration:
-            return
-        except Unreadable as flaw:
-            error, raw = str(flaw), "".join(values.row)
-        known = {name: None if value is None else str(value) for name, value in row.items()}
-        table = pa.Table.from_pylist([{LINE: values.line, ERROR: error, RAW: raw, **known}])
-        if not chosen(table):
-            yield "".join(values.row)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What the audit log keeps of how a batch was published: who was asked, with which version and threshold."""
+"""What the audit log keeps of what was done: of a batch, who was asked, with which version and threshold."""
 
 import json
 from collections.abc import Sequence
@@ -7,6 +7,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from orchestration_project.stores.schema import AUDIT, HALTS, MANIFEST
+
+
+def details_of(
+    connection: sa.Connection, *conditions: sa.ColumnElement[bool], newest_first: bool = False
+) -> list[dict[str, Any]]:
+    """The details of the entries that meet all conditions, in their order. What was pruned is missing."""
+    order = AUDIT.c.sequence.desc() if newest_first else AUDIT.c.sequence
+    found = connection.execute(sa.select(AUDIT.c.detail).where(*conditions).order_by(order)).scalars()
+    return [json.loads(detail) for detail in found]
 
 
 def published_details(
@@ -18,6 +27,5 @@ def published_details(
         subjects = [f"{name}/{batch}" for name in connection.execute(assets).scalars()]
     else:
         subjects = [f"{asset}/{batch}"]
-    query = sa.select(AUDIT.c.detail).where(AUDIT.c.subject.in_(subjects), AUDIT.c.action.in_(actions))
-    found = connection.execute(query.order_by(AUDIT.c.sequence.desc())).scalars()
-    return [json.loads(detail) for detail in found]
+    its = (AUDIT.c.subject.in_(subjects), AUDIT.c.action.in_(actions))
+    return details_of(connection, *its, newest_first=True)

@@ -15,10 +15,10 @@ from orchestration_project.core.errors import NoArrivals
 from orchestration_project.stores import reviews, run_requests
 from orchestration_project.stores.halts import close_halts, open_halts
 from orchestration_project.stores.home import Home
-from orchestration_project.stores.ledger import now
+from orchestration_project.stores.ledger import in_parts, now
 from orchestration_project.stores.manifest import UNPARTITIONED
 from orchestration_project.stores.quarantine import gone_messages, refused_messages
-from orchestration_project.stores.schema import ARRIVALS, BATCHES
+from orchestration_project.stores.schema import ARRIVALS, BATCHES, QUARANTINE, REVIEWS
 
 STATES = ("waiting", "working", "done", "pending", "quarantined", "duplicates", "halted", "set_aside", "discarded")
 """Where a message can be; each is in exactly one. A pending one waits for a person, and the rest of its batch is done."""
@@ -26,13 +26,17 @@ STATES = ("waiting", "working", "done", "pending", "quarantined", "duplicates", 
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch. `state` is working, done, set_aside or discarded."""
+    """One batch. `state` is working, done, set_aside or discarded; `standing` says whether a gate holds it, too."""
 
     batch: str
     rows: int
     duplicates: int
     state: str
     cause: str | None
+
+    def standing(self, *, is_halted: bool) -> str:
+        """Where it stands in one word; a batch that was given up is not halted, whatever halts there are."""
+        return "halted" if is_halted and self.state != "discarded" else self.state
 
 
 def open_next(home: Home) -> str | None:
@@ -115,10 +119,12 @@ def newest_opened_at(connection: sa.Connection) -> datetime | None:
     return connection.execute(query).scalar()
 
 
-def every(connection: sa.Connection) -> list[Batch]:
-    """Every batch, newest first."""
+def every(connection: sa.Connection, only: Collection[str] | None = None) -> list[Batch]:
+    """Every batch, or each of these, newest first."""
     table = BATCHES.c
     query = sa.select(table.batch, table.rows, table.duplicates, table.state, table.cause)
+    if only is not None:
+        query = query.where(table.batch.in_(only))
     return [Batch(*row) for row in connection.execute(query.order_by(table.number.desc()))]
 
 
@@ -189,7 +195,7 @@ def end_if_empty(connection: sa.Connection, batch: str, *, asset: str, because_o
     """Where all rows of a batch are duplicates or were replayed or discarded, nothing is left to wait for: the asset's
     halt on it closes, and it is done. Returns whether it is.
     """
-    found, gone = get(connection, batch), gone_messages(connection).get(batch, {})
+    found, gone = get(connection, batch), gone_messages(connection, [batch]).get(batch, {})
     is_empty = found is not None and found.rows == found.duplicates + sum(gone.values())
     if is_empty:
         close_halts(connection, asset=asset, partition=batch, closed_by=because_of)
@@ -206,27 +212,41 @@ def count_states(connection: sa.Connection, only: Collection[str] | None = None)
     """State → number of messages; the numbers add up to every row that ever came in, or came in with the batches
     `only`. Of these a row that was replayed counts in its new batch alone.
     """
-    counts: dict[str, int] = dict.fromkeys(STATES, 0)
+    if only is not None:
+        parts = [_count(connection, some) for some in in_parts(sorted(set(only)))]
+        return {state: sum(part[state] for part in parts) for state in STATES}
     waiting = sa.select(sa.func.coalesce(sa.func.sum(ARRIVALS.c.rows), 0)).where(ARRIVALS.c.batch.is_(None))
-    counts["waiting"] = connection.execute(waiting).scalar_one() if only is None else 0
+    return {**_count(connection), "waiting": connection.execute(waiting).scalar_one()}
+
+
+def _count(connection: sa.Connection, only: Collection[str] | None = None) -> dict[str, int]:
+    """State → number of messages that are in a batch, or in one of these."""
+    counts: dict[str, int] = dict.fromkeys(STATES, 0)
     halted = {halt.partition for halt in open_halts(connection)}
-    refused, gone = refused_messages(connection), gone_messages(connection)
-    undecided = reviews.undecided_messages(connection)
-    for batch, rows, duplicates, state in connection.execute(
-        sa.select(BATCHES.c.batch, BATCHES.c.rows, BATCHES.c.duplicates, BATCHES.c.state)
-    ):
-        if only is not None and batch not in only:
-            continue
-        quarantined = refused.get(batch, 0)
-        counts["duplicates"] += duplicates
+    refused, gone = refused_messages(connection, only), gone_messages(connection, only)
+    undecided = reviews.undecided_messages(connection, *(() if only is None else (REVIEWS.c.partition.in_(only),)))
+    for batch in every(connection, only):
+        quarantined = refused.get(batch.batch, 0)
+        counts["duplicates"] += batch.duplicates
         counts["quarantined"] += quarantined
-        left = gone.get(batch, {})  # what was replayed counts in its new batch
+        left = gone.get(batch.batch, {})  # what was replayed counts in its new batch
         counts["discarded"] += left.get("discarded", 0)
-        is_halted = batch in halted and state != "discarded"
-        pending = undecided.get(batch, 0) if state == "done" and not is_halted else 0
+        state = batch.standing(is_halted=batch.batch in halted)
+        pending = undecided.get(batch.batch, 0) if state == "done" else 0
         counts["pending"] += pending
-        counts["halted" if is_halted else state] += rows - duplicates - quarantined - sum(left.values()) - pending
+        counts[state] += batch.rows - batch.duplicates - quarantined - sum(left.values()) - pending
     return counts
+
+
+def state_of(connection: sa.Connection, batch: str, message_id: str) -> str:
+    """Where a message is that the batch claimed, one of STATES: what `count_states` counts it as."""
+    its = (QUARANTINE.c.partition == batch, QUARANTINE.c.message_id == message_id, QUARANTINE.c.state == "open")
+    if connection.execute(sa.select(QUARANTINE.c.row_id).where(*its).limit(1)).first() is not None:
+        return "quarantined"
+    found = get(connection, batch)
+    state = "working" if found is None else found.standing(is_halted=bool(open_halts(connection, batch)))
+    reviewed = (REVIEWS.c.partition == batch, REVIEWS.c.message_id == message_id)
+    return "pending" if state == "done" and reviews.undecided_messages(connection, *reviewed) else state
 
 
 def _open(connection: sa.Connection, home: Home) -> str | None:
@@ -252,8 +272,8 @@ def _claim(connection: sa.Connection, batch: str, most_rows: int) -> bool:
         rows += count
     if not chosen:
         return False
-    for start in range(0, len(chosen), 500):
-        claimed = sa.update(ARRIVALS).where(ARRIVALS.c.arrival_id.in_(chosen[start : start + 500]))
+    for some in in_parts(chosen):
+        claimed = sa.update(ARRIVALS).where(ARRIVALS.c.arrival_id.in_(some))
         connection.execute(claimed.values(batch=batch))
     _insert(connection, batch, rows)
     return True

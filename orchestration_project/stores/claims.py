@@ -1,16 +1,20 @@
 """Whose a message is: each is claimed by one batch, and counts once however often it is sent."""
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
+from orchestration_project.core.errors import UnknownName, did_you_mean
 from orchestration_project.stores.departures import leave
 from orchestration_project.stores.home import Home
-from orchestration_project.stores.ledger import insert_new
+from orchestration_project.stores.ledger import in_parts, insert_new
 from orchestration_project.stores.schema import BATCHES, CLAIMS, HALTS, MANIFEST, QUARANTINE
+
+MOST_NEAR = 10_000
+"""Ids among which the nearest to an unknown one is looked for."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,8 @@ def claim_messages(
 
 def move(connection: sa.Connection, message_ids: Collection[str], old: str, new: str | None) -> None:
     """Give a batch's claims on these messages to another batch, or up (None): then whoever sends one again is new."""
-    chosen = sorted(message_ids)
-    for start in range(0, len(chosen), 500):
-        own = CLAIMS.c.message_id.in_(chosen[start : start + 500]) & (CLAIMS.c.batch == old)
+    for some in in_parts(sorted(message_ids)):
+        own = CLAIMS.c.message_id.in_(some) & (CLAIMS.c.batch == old)
         if new is None:
             connection.execute(sa.delete(CLAIMS).where(own))
         else:
@@ -74,15 +77,20 @@ def batch_of(connection: sa.Connection, message_id: str) -> str | None:
     return connection.execute(sa.select(CLAIMS.c.batch).where(CLAIMS.c.message_id == message_id)).scalar()
 
 
+def unknown(connection: sa.Connection, message_id: str) -> UnknownName:
+    """The refusal of an id of which nobody knows anything, with the nearest that is known."""
+    known = connection.execute(sa.select(CLAIMS.c.message_id).limit(MOST_NEAR)).scalars().all()
+    return UnknownName(f"No message has the id '{message_id}'.{did_you_mean(message_id, known)}")
+
+
 def _take_over(connection: sa.Connection, batch: str, message_ids: set[str], asset: str) -> dict[str, list[str]]:
     """Move the claims of these messages that other batches hold in vain; returns old batch → which."""
     given_up: defaultdict[str, list[str]] = defaultdict(list)
-    for message_id, old in connection.execute(_held_in_vain(batch, asset)):
-        if message_id in message_ids:
+    for some in in_parts(sorted(message_ids)):
+        for message_id, old in connection.execute(_held_in_vain(batch, some, asset)):
             given_up[old].append(message_id)
     for old, moved in given_up.items():
-        for start in range(0, len(moved), 500):
-            some = moved[start : start + 500]
+        for some in in_parts(moved):
             claims = sa.update(CLAIMS).where(CLAIMS.c.message_id.in_(some), CLAIMS.c.batch == old)
             connection.execute(claims.values(batch=batch))
             refused = sa.update(QUARANTINE).where(QUARANTINE.c.message_id.in_(some), QUARANTINE.c.partition == old)
@@ -92,11 +100,13 @@ def _take_over(connection: sa.Connection, batch: str, message_ids: set[str], ass
     return dict(given_up)
 
 
-def _held_in_vain(batch: str, asset: str) -> "sa.CompoundSelect[*tuple[Any, ...]]":
-    """(message_id, batch) of what other batches hold and the asset did not publish: it refused the row, or halts the
-    batch and never published anything of it. Behind a halt on a later run, what was published stands.
+def _held_in_vain(batch: str, message_ids: Sequence[str], asset: str) -> "sa.CompoundSelect[*tuple[Any, ...]]":
+    """(message_id, batch) of what other batches hold of these and the asset did not publish: it refused the row, or halts
+    the batch and never published anything of it. Behind a halt on a later run, what was published stands.
     """
-    claimed = sa.select(CLAIMS.c.message_id, CLAIMS.c.batch).where(CLAIMS.c.batch != batch)
+    claimed = sa.select(CLAIMS.c.message_id, CLAIMS.c.batch).where(
+        CLAIMS.c.message_id.in_(message_ids), CLAIMS.c.batch != batch
+    )
     is_published = sa.exists().where(MANIFEST.c.asset == asset, MANIFEST.c.partition == CLAIMS.c.batch)
     is_halted = sa.exists().where(
         HALTS.c.asset == asset, HALTS.c.partition == CLAIMS.c.batch, HALTS.c.closed_at.is_(None)

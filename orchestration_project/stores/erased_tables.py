@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestration_project.core.erasing import ERASED, Words, blank, erased_value
+from orchestration_project.stores.label_files import made_id
 
 ID = "message_id"
 
@@ -47,7 +48,7 @@ class Eraser:
             return erased_value(value, self.message_id, self.words, speaks=True)
 
         changed = self._changed(table, texts, own, empty)
-        made = self.words.made_ids()
+        made = made_ids(self.words)
         if not is_shared or not own or made.isdisjoint(ids := _as_texts(table[ID])):
             return changed
         kept = pa.array([ERASED if one in made else one for one in ids], schema.field(ID).type)
@@ -56,7 +57,7 @@ class Eraser:
 
     def own_rows(self, table: pa.Table, *, is_shared: bool) -> list[int]:
         """The rows of the message in a table with ids, by number."""
-        ids = {self.message_id, *(self.words.made_ids() if is_shared else ())}
+        ids = {self.message_id, *(made_ids(self.words) if is_shared else ())}
         found = {row for row, one in enumerate(_as_texts(table[ID])) if one in ids}
         if is_shared and self.words.said:
             for name in table.column_names:
@@ -80,6 +81,11 @@ class Eraser:
                 place, field = table.column_names.index(name), table.schema.field(name)
                 changed = changed.set_column(place, field, pa.array(cells, field.type))
         return None if changed is table else changed
+
+
+def made_ids(words: Words) -> set[str]:
+    """The ids that labels without one get where they say what the message said."""
+    return {made_id(text) for text in words.said}
 
 
 def tells(table: pa.Table, message_id: str, words: Words) -> bool:

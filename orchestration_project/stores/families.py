@@ -13,9 +13,7 @@ from orchestration_project.stores.toml_files import read_toml
 FAMILIES = PROJECT / "assets" / "models" / "families.toml"
 KEYS = ("labels", "column")
 
-NAMED = " model"
-"""What a model is called as a performer, behind its family's name."""
-
+_NAMED = " model"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _TO_WRITE = 'Write a table for each model, such as [sentiment] with labels = "FILE" and column = "NAME".'
 
@@ -35,12 +33,22 @@ class Family:
     @property
     def performer(self) -> str:
         """What the model is called as a performer."""
-        return f"{self.name}{NAMED}"
+        return performer_of(self.name)
 
     @property
     def path(self) -> Path:
         """Where the labels it ships with lie."""
         return PROJECT / self.labels_file
+
+
+def performer_of(family: str) -> str:
+    """What the model of a family is called as a performer."""
+    return f"{family}{_NAMED}"
+
+
+def family_of(performer: str) -> str | None:
+    """The family of the performer of that name; None where it is called like no model."""
+    return performer.removesuffix(_NAMED) if performer.endswith(_NAMED) else None
 
 
 def families(file: Path = FAMILIES) -> list[Family]:

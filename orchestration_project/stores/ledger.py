@@ -10,13 +10,13 @@ SQLAlchemy's error.
 
 import sqlite3
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -25,7 +25,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from orchestration_project.core.errors import LedgerUnavailable, Refused, SettingRefused
 from orchestration_project.stores.schema import METADATA
-from orchestration_project.stores.told_elsewhere import clean_connection
+from orchestration_project.stores.sqlite_files import clean_connection
+
+T = TypeVar("T")
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_SECONDS = 30
@@ -138,6 +140,11 @@ def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mappin
         from sqlalchemy.dialects.postgresql import insert
     statement = insert(table).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
     return connection.execute(statement, rows).rowcount
+
+
+def in_parts(values: Sequence[T], count: int = 500) -> Iterator[Sequence[T]]:
+    """The values some at a time, in their order: one statement binds only so many."""
+    return (values[start : start + count] for start in range(0, len(values), count))
 
 
 @cache

@@ -18,6 +18,14 @@ UNPARTITIONED = ""
 """Partition of an asset that has none."""
 
 
+_SHADOW = "_shadow"
+
+
+def shadow_of(asset: str) -> str:
+    """The table of what performers in shadow answered beside an asset's decisions."""
+    return f"{asset}{_SHADOW}"
+
+
 @dataclass(frozen=True)
 class Version:
     """One published version of an asset's partition."""
@@ -78,6 +86,12 @@ def first_published(connection: sa.Connection, partition: str) -> str | None:
     """
     query = sa.select(MANIFEST.c.asset).where(MANIFEST.c.partition == partition).order_by(MANIFEST.c.published_at)
     return connection.execute(query.limit(1)).scalar()
+
+
+def sources(connection: sa.Connection) -> dict[str, str]:
+    """Partition → the asset that was published first in it, as `first_published` says of one."""
+    query = sa.select(MANIFEST.c.partition, MANIFEST.c.asset).order_by(MANIFEST.c.published_at.desc())
+    return {partition: asset for partition, asset in connection.execute(query)}  # the first is the last that is put in
 
 
 def publish(

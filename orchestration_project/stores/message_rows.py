@@ -3,7 +3,7 @@ made from what they say.
 """
 
 import itertools
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -50,9 +50,11 @@ class MessageRows:
             return sorted(found)
         cells = {row: _texts(table.slice(row, 1).select(names).to_pylist()[0].values()) for row in nameless}
         saying = [row for row in nameless if not self.texts or self.texts & {cell.strip() for cell in cells[row]}]
-        found = {row for row in saying if self._is_made_of(cells[row], file_sha256, lines[row])}
+        found = {row for row in saying if self.message_id in self._made_ids(cells[row], file_sha256, lines[row])}
         if not found and is_own and self.texts:
-            found = set(saying)  # its id was made from something else; nobody else of its batch says the same
+            # its id was made from something else, so it is who says it in its batch under no other id
+            others = set(held) - {self.message_id}
+            found = {row for row in saying if others.isdisjoint(self._made_ids(cells[row], file_sha256, lines[row]))}
         return sorted(found)
 
     def _ids(self, table: pa.Table, names: list[str], held: Collection[str]) -> list[str | None]:
@@ -64,19 +66,12 @@ class MessageRows:
             ids = [one if one is not None else cell or None for one, cell in zip(ids, cells, strict=True)]
         return ids
 
-    def _is_made_of(self, cells: list[str], file_sha256: str, line: int) -> bool:
+    def _made_ids(self, cells: list[str], file_sha256: str, line: int) -> Iterator[str]:
+        """The ids that may have been made of a row."""
         values = [None, *dict.fromkeys([*cells, *filter(None, map(_moment, cells))])]
         for number in range(1, MOST_IDENTIFYING + 1):
             for chosen in itertools.product(values, repeat=number):
-                content = [*chosen, file_sha256, line] if None in chosen else list(chosen)
-                if keyed_id(self.secret, content) == self.message_id:
-                    return True
-        return False
-
-
-def own_values(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of a file without what the reader adds, but for a text that could not be read."""
-    return {name: value for name, value in row.items() if name not in (LINE, ERROR) and value is not None}
+                yield keyed_id(self.secret, [*chosen, file_sha256, line] if None in chosen else list(chosen))
 
 
 def _most_claimed(table: pa.Table, names: list[str], held: Collection[str]) -> list[str]:

@@ -10,6 +10,7 @@ sends it, so that no step waits for a network.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -61,6 +62,11 @@ def _redacted(notice: Notice) -> dict[str, Any]:
     return {"key": notice.key, "title": title, "body": body, "facts": redact_values(notice.facts, ids)}
 
 
+def is_recorded(connection: sa.Connection, key: str) -> bool:
+    """Whether a notice of that key was recorded."""
+    return connection.execute(sa.select(OUTBOX.c.notice_id).where(OUTBOX.c.key == key)).first() is not None
+
+
 def recorded(connection: sa.Connection) -> list[dict[str, Any]]:
     """Every notice of an asset, oldest first: key, title, body, facts, asset, batch, recorded_at, delivered_at."""
     columns = [column for column in OUTBOX.c if column.name not in ("notice_id", "partition")]
@@ -80,11 +86,20 @@ def deliver(home: Home, tell: Callable[[str], object]) -> int:
         query = sa.select(OUTBOX).where(OUTBOX.c.delivered_at.is_(None)).order_by(OUTBOX.c.notice_id)
         waiting = connection.execute(query).mappings().all()
     for row in waiting:
-        content = f"# {row['title']}\n\n{row['body']}\n"
-        write_file(home.notices / f"{row['notice_id']:06d}.md", content.encode())
+        write_file(file_of(home, row["notice_id"]), as_markdown(row["title"], row["body"]))
         tell(row["title"])
         _mark_delivered(home.ledger, row["notice_id"])
     return len(waiting)
+
+
+def file_of(home: Home, notice_id: int) -> Path:
+    """The home's own file of a notice."""
+    return home.notices / f"{notice_id:06d}.md"
+
+
+def as_markdown(title: str, body: str) -> bytes:
+    """What stands in the file."""
+    return f"# {title}\n\n{body}\n".encode()
 
 
 def targets_of(home: Home) -> dict[str, str]:

@@ -10,7 +10,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from orchestration_project.core.errors import UnknownName
-from orchestration_project.stores.ledger import now
+from orchestration_project.stores.ledger import in_parts, now
 from orchestration_project.stores.schema import CLAIMS, QUARANTINE
 
 _TABLE = QUARANTINE.c
@@ -147,34 +147,37 @@ def correct(connection: sa.Connection, row_id: int, correction: Mapping[str, str
 def settle(connection: sa.Connection, rows: Collection[int], state: str, successor: str | None = None) -> int:
     """Say what became of open rows: replayed in the batch `successor`, or discarded. Returns how many were open."""
     settled = 0
-    chosen = sorted(rows)
-    for start in range(0, len(chosen), 500):
-        own = sa.update(QUARANTINE).where(_TABLE.row_id.in_(chosen[start : start + 500]), _TABLE.state == "open")
+    for some in in_parts(sorted(rows)):
+        own = sa.update(QUARANTINE).where(_TABLE.row_id.in_(some), _TABLE.state == "open")
         settled += connection.execute(own.values(state=state, successor=successor)).rowcount
     return settled
 
 
-def refused_messages(connection: sa.Connection) -> dict[str, int]:
-    """Batch → number of its own messages, those that it claimed, that wait in quarantine."""
+def refused_messages(connection: sa.Connection, batches: Collection[str] | None = None) -> dict[str, int]:
+    """Batch → number of its own messages, those that it claimed, that wait in quarantine; of these batches, or of all."""
     count = sa.func.count(_TABLE.message_id.distinct())
     is_own = (CLAIMS.c.message_id == _TABLE.message_id) & (CLAIMS.c.batch == _TABLE.partition)
     query = sa.select(_TABLE.partition, count).join(CLAIMS, is_own)
-    query = query.where(_TABLE.state == "open").group_by(_TABLE.partition)
+    query = query.where(_TABLE.state == "open", *_of(batches)).group_by(_TABLE.partition)
     return {batch: number for batch, number in connection.execute(query)}
 
 
-def gone_messages(connection: sa.Connection) -> dict[str, dict[str, int]]:
-    """Batch → `replayed` and `discarded` → number of messages that left it so."""
+def gone_messages(connection: sa.Connection, batches: Collection[str] | None = None) -> dict[str, dict[str, int]]:
+    """Batch → `replayed` and `discarded` → number of messages that left it so; of these batches, or of all."""
     other = QUARANTINE.alias()
     waits = sa.exists().where(
         other.c.partition == _TABLE.partition, other.c.message_id == _TABLE.message_id, other.c.state == "open"
     )
     query = sa.select(_TABLE.partition, _TABLE.state, sa.func.count(_TABLE.message_id.distinct()))
-    query = query.where(_TABLE.state.in_(_GONE), ~waits).group_by(_TABLE.partition, _TABLE.state)
+    query = query.where(_TABLE.state.in_(_GONE), ~waits, *_of(batches)).group_by(_TABLE.partition, _TABLE.state)
     found: dict[str, dict[str, int]] = {}
     for batch, state, number in connection.execute(query):
         found.setdefault(batch, {})[state] = number
     return found
+
+
+def _of(batches: Collection[str] | None) -> tuple[sa.ColumnElement[bool], ...]:
+    return () if batches is None else (_TABLE.partition.in_(batches),)
 
 
 def left_with_file(connection: sa.Connection, batch: str) -> set[str]:

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from orchestration_project.stores.ledger import is_over, now
-from orchestration_project.stores.schema import ERASURES, QUARANTINE, REVIEWS, VERDICTS
+from orchestration_project.stores import erasures
+from orchestration_project.stores.ledger import in_parts, is_over, now
+from orchestration_project.stores.schema import QUARANTINE, REVIEWS, VERDICTS
 
 State = Literal["open", "decided", "overdue", "closed"]
 
@@ -29,7 +30,13 @@ CAUSES: Mapping[Cause, str] = {
 }
 """Why a row came to a review, in words."""
 
-ASKED_FOR: tuple[Cause, ...] = ("urgent", "check", "appeal")
+CHECK: Cause = "check"
+URGENT: Cause = "urgent"
+
+BESIDE: tuple[Cause, ...] = (URGENT, CHECK)
+"""Causes of reviews that a step opens beside a row that goes on: they take no room from rows that wait."""
+
+ASKED_FOR: tuple[Cause, ...] = (*BESIDE, "appeal")
 """Causes of reviews for which no row waits: what was answered stands until they are decided."""
 
 ANY_CONTENT = ""
@@ -66,7 +73,7 @@ class Review:
     @property
     def is_blind(self) -> bool:
         """Whether the person is not to see what was answered."""
-        return self.cause == "check"
+        return self.cause == CHECK
 
     @property
     def subject(self) -> str:
@@ -91,6 +98,14 @@ def select(connection: sa.Connection, *conditions: sa.ColumnElement[bool], limit
     return [Review(**row) for row in connection.execute(query).mappings()]
 
 
+def matching(
+    connection: sa.Connection, *, asset: str | None = None, state: str | None = None, cause: str | None = None
+) -> list[Review]:
+    """The reviews of an asset, in a state, with a cause, of each that is given; the most pressing first."""
+    wanted = ((_C.asset, asset), (_C.state, state), (_C.cause, cause))
+    return select(connection, *(column == value for column, value in wanted if value is not None))
+
+
 def of_batch(connection: sa.Connection, asset: str, partition: str) -> list[Review]:
     """Every review of an asset's rows in a batch."""
     return select(connection, _C.partition == partition, _C.asset == asset)
@@ -104,23 +119,23 @@ def open_count(connection: sa.Connection, asset: str | None = None, *, without: 
     return connection.execute(query).scalar_one()
 
 
-def undecided_messages(connection: sa.Connection) -> dict[str, int]:
+def undecided_messages(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> dict[str, int]:
     """Batch → how many of its messages wait for a person, without those of which an answer or a verdict stands
-    meanwhile, and those that a gate refused elsewhere.
+    meanwhile, and those that a gate refused elsewhere; of the reviews that meet the conditions.
     """
     number = sa.func.count(_C.message_id.distinct())
     has_verdict = sa.exists().where(VERDICTS.c.review_id == _C.review_id)  # it was reopened
     its = (QUARANTINE.c.partition == _C.partition) & (QUARANTINE.c.message_id == _C.message_id)
     is_refused = sa.exists().where(its, QUARANTINE.c.state.in_(("open", "replayed", "discarded")))
     waits = (_C.state == "open", _C.cause.not_in(ASKED_FOR), ~has_verdict, ~is_refused)
-    query = sa.select(_C.partition, number).where(*waits).group_by(_C.partition)
+    query = sa.select(_C.partition, number).where(*waits, *conditions).group_by(_C.partition)
     return {batch: count for batch, count in connection.execute(query)}
 
 
 def insert(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Open reviews, in the caller's transaction; none of a message that was erased, which nobody can judge."""
     fresh = {"state": "open", "needs_lead": False, "passed_by": [], "opened_at": now()}
-    erased = set(connection.execute(sa.select(ERASURES.c.message_id)).scalars()) if rows else set[str]()
+    erased = erasures.among(connection, {row["message_id"] for row in rows})
     if opened := [{**fresh, **row} for row in rows if row["message_id"] not in erased]:
         connection.execute(sa.insert(REVIEWS), opened)
 
@@ -133,7 +148,5 @@ def close_batch(connection: sa.Connection, partition: str) -> None:
 
 def update(connection: sa.Connection, review_ids: Collection[int], **values: Any) -> None:
     """Change reviews, in the caller's transaction."""
-    chosen = sorted(review_ids)
-    for start in range(0, len(chosen), 500):
-        its = _C.review_id.in_(chosen[start : start + 500])
-        connection.execute(sa.update(REVIEWS).where(its).values(**values))
+    for some in in_parts(sorted(review_ids)):
+        connection.execute(sa.update(REVIEWS).where(_C.review_id.in_(some)).values(**values))

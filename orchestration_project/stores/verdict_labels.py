@@ -8,7 +8,7 @@ from orchestration_project.stores import cascades, manifest, verdicts
 from orchestration_project.stores.families import Family
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.label_files import LABEL, MESSAGE_ID, SOURCE, TEXT
-from orchestration_project.stores.schema import ERASURES, MANIFEST, VERDICTS
+from orchestration_project.stores.schema import ERASURES, VERDICTS
 from orchestration_project.stores.verdicts import Verdict
 from orchestration_project.stores.warehouse import by_asset
 
@@ -21,14 +21,18 @@ NAMED = "verdict of "
 """What the source of such a label is called, before the person's name."""
 
 
-def verdicts_of(connection: sa.Connection, family: Family, since: "datetime | None" = None) -> list[Verdict]:
+def verdicts_of(
+    connection: sa.Connection, family: Family, since: "datetime | None" = None, *, after: int = 0
+) -> list[Verdict]:
     """The verdicts that stand on the model outputs whose cascade asks the family's model, the oldest first; without those
-    on messages that were erased.
+    on messages that were erased. `since` and `after` leave out what was decided before a moment, and up to the verdict of
+    a number.
     """
     assets = [known.asset for known in cascades.every(connection) if family.performer in known.asked]
     later = [] if since is None else [VERDICTS.c.decided_at > since]
     erased = sa.select(ERASURES.c.message_id)
     its = (VERDICTS.c.asset.in_(assets), VERDICTS.c.is_current, VERDICTS.c.message_id.not_in(erased))
+    later.append(VERDICTS.c.verdict_id > after)
     return verdicts.select(connection, *its, *later)
 
 
@@ -46,7 +50,7 @@ def labels_from_verdicts(home: Home, family: Family, since: "datetime | None" = 
     with home.ledger.read() as connection:
         said = verdicts_of(connection, family, since)
         batches = sorted({verdict.partition for verdict in said})
-        sources = _sources(connection)
+        sources = manifest.sources(connection)
         wanted = set(batches)
         current = [version for version in manifest.all_current(connection) if version.partition in wanted]
     files = by_asset((one.asset, one.path) for one in current if sources.get(one.partition) == one.asset)
@@ -74,10 +78,3 @@ def labels_from_verdicts(home: Home, family: Family, since: "datetime | None" = 
     rows = decided.merge(texts, on=["batch", MESSAGE_ID])[columns]
     rows = rows.drop_duplicates(MESSAGE_ID, keep="last").drop_duplicates(TEXT, keep="last")
     return rows.reset_index(drop=True)
-
-
-def _sources(connection: sa.Connection) -> dict[str, str]:
-    """Batch → the asset that took its messages in, which was published first."""
-    query = sa.select(MANIFEST.c.partition, MANIFEST.c.asset)
-    rows = connection.execute(query.order_by(MANIFEST.c.published_at.desc())).all()
-    return {batch: asset for batch, asset in rows}  # the first published is the last that is put in
