@@ -15,6 +15,7 @@
 | upstream_changed | assets with an automation condition | what they are made from changed, and passed its gate | running |
 | daily_digest | send_digest | 07:00, in ORCHESTRATE_TIME_ZONE | running |
 | nightly_training | train | 02:00, in ORCHESTRATE_TIME_ZONE | running |
+| weekly_thresholds | choose_thresholds | Monday, 03:00, in ORCHESTRATE_TIME_ZONE | running |
 | a threshold in a run | alert: its notice | `alert.csv` says so of the batch and the hours before it | on, in `workflow` |
 | a threshold across batches | alert: its notice | the same: its counts are SQL over every batch | on, in `workflow` |
 | a limit of a batch | a halt or a warning, and its notice | `anomalies.csv` says so, or the gate | on, in every run |
@@ -91,6 +92,11 @@ estimate_live_error = dg.define_asset_job(
     selection=dg.AssetSelection.assets("live_error"),
     description="How often accepted answers are wrong, by the random checks that people answered.",
 )
+choose_thresholds = dg.define_asset_job(
+    "choose_thresholds",
+    selection=dg.AssetSelection.assets("live_error", "acceptance_thresholds"),
+    description="From which confidence on models' answers are accepted: raised where random checks ask for it.",
+)
 after_verdicts = [verdict_job(asset, dg.AssetSelection.groups("feedback")) for asset in ("sentiment", "issue")]
 orders = order_jobs()
 
@@ -163,4 +169,12 @@ nightly_training = dg.ScheduleDefinition(
     execution_timezone=TIME_ZONE,
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Trains the models on what is labelled by now.",
+)
+weekly_thresholds = dg.ScheduleDefinition(
+    name="weekly_thresholds",
+    job=choose_thresholds,
+    cron_schedule="0 3 * * 1",
+    execution_timezone=TIME_ZONE,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Holds acceptance thresholds against what people found in random checks.",
 )

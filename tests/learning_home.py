@@ -73,3 +73,16 @@ def say(
         )
         review = max(reviews.of_batch(connection, "mood", batch), key=lambda found: found.review_id)
         return verdicts.record(connection, review, label=label, person=person, note=None)
+
+
+def check(home: Home, results: Sequence[bool], *, confidence: float = 0.9, version: str = CHAMPION.version) -> None:
+    """Random checks on answers that a version gave and that were accepted, which people found right or wrong."""
+    proposal = {"label": "calm", "performer": MODEL, "version": version, "confidence": confidence, "accepted": True}
+    with home.ledger.write() as connection:
+        for right in results:
+            number = len(reviews.select(connection))
+            row: dict[str, Any] = {"asset": "mood", "partition": "b1", "message_id": f"m{number}", "content_digest": ""}
+            row |= {"cause": "check", "probability": 0.1, "respond_by": now(), "proposal": proposal}
+            reviews.insert(connection, [row])
+            review = max(reviews.select(connection), key=lambda one: one.review_id)
+            verdicts.record(connection, review, label="calm" if right else "angry", person="anna", note=None)

@@ -29,7 +29,7 @@ from orchestration_project.stores.run_requests import KEY_TAG, WORKFLOW
 from orchestration_project.stores.schema import RUN_REQUESTS
 
 RULES = Path(__file__).with_name("faults") / "mood_rules.csv"
-CHAMPION = ModelVersion("mood", "1", "none", "none", None, ("angry", "calm"), {}, {})
+CHAMPION = ModelVersion("mood", "1", "none", "none", 0.5, ("angry", "calm"), {}, {})
 
 in_the_way: list[Callable[[], object]] = []
 """What happens inside of the next computations of `note`, one each."""

@@ -127,6 +127,11 @@ def test_edited_champion_is_found(audited: Audited, column: str) -> None:
     assert found.startswith(f"Champion 2 of mood has {column} 'other', and entry 2 records ")
 
 
+def test_threshold_of_a_champion_that_was_lowered_by_hand_is_found(audited: Audited) -> None:
+    (found,) = findings(audited, sa.update(CHAMPIONS).where(CHAMPIONS.c.revision == 3).values(threshold=0.1))
+    assert found == "Champion 3 of mood has threshold 0.1, and entry 4 records 0.5."
+
+
 def test_champion_that_was_put_in_use_by_hand_is_found(audited: Audited) -> None:
     more = sa.select(*[column + 1 if column.name == "revision" else column for column in CHAMPIONS.c])
     more = more.where(CHAMPIONS.c.revision == 3)
@@ -142,7 +147,7 @@ def test_deleted_champion_is_found(audited: Audited) -> None:
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"threshold": 0.0}, "has threshold 0.0, and entry 3 records None."),
+        ({"threshold": 0.0}, "has threshold 0.0, and entry 3 records 0.5."),
         ({"metrics": {"macro_f1": 0.99}}, "has record_sha256 "),
         ({"labels": ["angry"]}, "has record_sha256 "),
     ],

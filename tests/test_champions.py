@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from orchestration_project.core.errors import NoChampion
-from orchestration_project.stores import champions
+from orchestration_project.stores import champions, model_versions
 from orchestration_project.stores.ledger import Ledger
 from orchestration_project.stores.model_versions import ModelVersion
 from orchestration_project.stores.schema import CHAMPIONS
@@ -83,3 +83,47 @@ def test_promotion_of_a_transaction_that_failed_changes_nothing(ledger: Ledger) 
         champions.promote(connection, replace(MOOD, version="v2"))
         raise OSError("no space left")
     assert in_use(ledger) == [MOOD]
+
+
+def revise(ledger: Ledger, threshold: float | None, version: ModelVersion = MOOD) -> None:
+    with ledger.write() as connection:
+        champions.revise(connection, version, threshold, "checks")
+
+
+def test_revised_threshold_is_the_one_in_use_and_the_trained_one_stays_recorded(ledger: Ledger) -> None:
+    promote(ledger)
+    revise(ledger, 0.9)
+    assert in_use(ledger) == [replace(MOOD, threshold=0.9)]
+    revise(ledger, None)
+    assert in_use(ledger) == [replace(MOOD, threshold=None)]
+    with ledger.read() as connection:
+        assert model_versions.find(connection, "mood", "v1").threshold == 0.7
+
+
+def test_version_that_is_put_back_accepts_from_the_threshold_it_had_last(ledger: Ledger) -> None:
+    promote(ledger)
+    revise(ledger, 0.9)
+    promote(ledger, version="v2")
+    assert in_use(ledger) == [replace(MOOD, version="v2")], "another version has its own"
+    promote(ledger)
+    assert in_use(ledger) == [replace(MOOD, threshold=0.9)]
+
+
+def test_version_whose_threshold_was_revised_stands_once_in_the_history(ledger: Ledger) -> None:
+    promote(ledger)
+    promote(ledger, version="v2")
+    for threshold in (0.8, 0.9):
+        revise(ledger, threshold, replace(MOOD, version="v2"))
+    with ledger.read() as connection:
+        found = [(one.version, one.threshold) for one in champions.history(connection, "mood")]
+    assert found == [("v2", 0.9), ("v1", 0.7)]
+
+
+def test_revision_is_what_the_version_is_in_use_since(ledger: Ledger) -> None:
+    promote(ledger)
+    with ledger.read() as connection:
+        promoted = champions.since(connection, "mood")
+    revise(ledger, 0.9)
+    with ledger.read() as connection:
+        revised = champions.since(connection, "mood")
+    assert promoted is not None and revised is not None and promoted < revised

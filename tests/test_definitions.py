@@ -153,6 +153,7 @@ def test_every_trigger_states_its_default_and_its_time_zone(loaded: dg.Definitio
     assert {name: schedule.cron_schedule for name, schedule in schedules.items()} == {
         "daily_digest": "0 7 * * *",
         "nightly_training": "0 2 * * *",
+        "weekly_thresholds": "0 3 * * 1",
     }
     for schedule in schedules.values():
         assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from learning_home import MODEL, decided, in_use
+from learning_home import MODEL, check, decided, in_use
 from note_workflow import CHAMPION
 from reviewed_notes import actions, sharing
 from switched import switch
 
 from orchestration_project.governance import audit
-from orchestration_project.governance.disengagement import POLICY, disengage
+from orchestration_project.governance.disengagement import disengage
 from orchestration_project.governance.promotion import Verdict, record_verdict
-from orchestration_project.stores import breakers, halts, reviews, switches, verdicts
+from orchestration_project.stores import breakers, champions, halts, switches
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.ledger import now
 from orchestration_project.stores.measurements import UNLIKE
@@ -42,19 +42,6 @@ def state(home: Home) -> str:
     with home.ledger.read() as connection:
         found = switches.get(connection, "performer", MODEL)
     return found.state if found else "on"
-
-
-def check(home: Home, results: Sequence[bool]) -> None:
-    """Checks on accepted answers that people found right or wrong."""
-    for right in results:
-        with home.ledger.write() as connection:
-            number = len(reviews.select(connection))
-            row: dict[str, Any] = {"asset": "mood", "partition": "b1", "message_id": f"m{number}", "content_digest": ""}
-            row |= {"cause": "check", "probability": 0.1, "respond_by": now(), "proposal": {}}
-            row["proposal"] = {"label": "calm", "performer": MODEL}
-            reviews.insert(connection, [row])
-            review = max(reviews.select(connection), key=lambda one: one.review_id)
-            verdicts.record(connection, review, label="calm" if right else "angry", person="anna", note=None)
 
 
 def open_circuit(home: Home, minutes_ago: float) -> None:
@@ -90,7 +77,7 @@ def test_where_nothing_speaks_against_anybody_nothing_happens(home: Home) -> Non
 def test_a_live_error_that_lies_above_the_stated_one(home: Home) -> None:
     check(home, [False] * 12 + [True] * 28)
     (done,) = disengage(home)
-    assert (done.state, done.person) == ("shadow", POLICY)
+    assert (done.state, done.person) == ("shadow", "policy")
     assert done.reason.startswith("mood: live error 30.0 %")
     assert disengage(home) == [], "once"
     assert actions(home)[-1] == "switched"
@@ -121,6 +108,18 @@ def test_a_version_with_checks_of_its_own_is_not_blamed_for_the_one_before(home:
         record_verdict(connection, replace(CHAMPION, version="better", sha256="better"), Verdict(True, "no worse"))
     check(home, [True] * 40)
     assert disengage(home) == []
+
+
+def test_errors_that_would_be_accepted_no_more_are_no_ground(home: Home) -> None:
+    check(home, [False] * 40, confidence=0.6)
+    check(home, [True] * 40, confidence=0.9)
+    with home.ledger.write() as connection:
+        champions.revise(connection, CHAMPION, 0.85, "raised")
+    assert disengage(home) == []
+    with home.ledger.write() as connection:
+        champions.revise(connection, CHAMPION, 0.5, "set back")
+    (done,) = disengage(home)
+    assert done.reason.startswith("mood: live error 50.0 %")
 
 
 def test_a_circuit_that_stays_open(home: Home) -> None:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from orchestration_project.core.error_estimate import estimate_error, interval
+from orchestration_project.core.error_estimate import estimate_error
+from orchestration_project.core.statistics import exact_interval
 
 PROBABILITIES = st.floats(0.001, 1)
 
@@ -63,7 +64,7 @@ def test_error_lies_in_its_interval_which_no_number_of_equal_checks_would_widen(
     found = estimate_error(wrong, np.array([probability for _, probability in checks]))
     assert 0 <= found.low <= found.error + 1e-9
     assert found.error - 1e-9 <= found.high <= 1
-    low, high = interval(min(found.error, 1.0), len(checks))
+    low, high = exact_interval(min(found.error, 1.0) * len(checks), len(checks))
     assert found.low <= low + 1e-9
     assert high - 1e-9 <= found.high
 

@@ -18,10 +18,11 @@ from mlflow import MlflowClient
 from workflow_steps import failure, rows_of, run
 
 from assets.models.challenger import version_of
-from assets.models.family import is_holdout, model_family
+from assets.models.family import is_holdout, labels_of, model_family
 from orchestration_project.core.errors import TableRefused
 from orchestration_project.core.settings import Settings
 from orchestration_project.governance import audit
+from orchestration_project.governance.label_imports import import_labels
 from orchestration_project.governance.outcomes import Failure, finish
 from orchestration_project.performers.cascade import Cascade
 from orchestration_project.performers.model import Model
@@ -31,6 +32,7 @@ from orchestration_project.stores import arrivals, batches, champions, run_reque
 from orchestration_project.stores.families import Family
 from orchestration_project.stores.files import file_digest
 from orchestration_project.stores.home import Home
+from orchestration_project.stores.label_files import read_label_file
 from orchestration_project.stores.model_versions import ModelVersion
 from orchestration_project.stores.registry import Registry
 from orchestration_project.stores.schema import AUDIT, CHAMPIONS
@@ -159,15 +161,29 @@ def test_one_message_in_five_is_held_out_by_a_hash_of_its_id() -> None:
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.text(), min_size=1, unique=True), st.randoms())
 def test_order_of_the_labels_makes_no_other_version(ids: list[str], random: Any) -> None:
-    rows = pd.DataFrame({"message_id": ids, "text": ids, "label": "glad"})
+    rows = pd.DataFrame({"message_id": ids, "text": ids, "label": "glad", "is_holdout": False})
     assert version_of(rows.iloc[random.sample(range(len(ids)), len(ids))], 0.05) == version_of(rows, 0.05)
 
 
-def test_any_other_text_label_message_or_choice_is_another_version() -> None:
-    rows = pd.DataFrame({"message_id": ["1", "2"], "text": ["a", "b"], "label": ["x", "y"]})
+def test_any_other_text_label_message_holdout_or_choice_is_another_version() -> None:
+    held = [False, True]
+    rows = pd.DataFrame({"message_id": ["1", "2"], "text": ["a", "b"], "label": ["x", "y"], "is_holdout": held})
     others = [rows.assign(**{name: ["1", "z"]}) for name in ("message_id", "text", "label")]
+    others.append(rows.assign(is_holdout=held[::-1]))
     found = {version_of(frame, 0.05) for frame in (rows, rows.head(1), *others)}
-    assert len(found | {version_of(rows, 0.1), version_of(rows, 0.05, "rules")}) == 7
+    assert len(found | {version_of(rows, 0.1), version_of(rows, 0.05, "rules")}) == 8
+
+
+def test_text_that_another_message_says_again_stays_on_its_side_of_the_holdout(home: Home, tmp_path: Path) -> None:
+    """Else the version in use would be measured on what it learnt."""
+    (tmp_path / "moods.csv").write_text("message_id,text,mood\nm0,lovely,glad\nm2,awful,cross\n")
+    mood = Family("mood", str(tmp_path / "moods.csv"), "mood")
+    again = tmp_path / "again.csv"
+    again.write_text("message_id,text,label\nm3,lovely,cross\nm5,awful,glad\nm7,new,glad\n")
+    import_labels(home, mood, read_label_file(again), reason="two are enough here")
+    found = labels_of(home, mood)[["message_id", "text", "is_holdout"]].to_numpy().tolist()
+    assert found == [["m3", "lovely", False], ["m5", "awful", True], ["m7", "new", True]]
+    assert [is_holdout(number) for number in ("m0", "m2", "m3", "m5", "m7")] == [False, True, True, False, True]
 
 
 def test_first_version_is_promoted_recorded_and_audited(first: Trained) -> None:

@@ -46,8 +46,8 @@ class Challenger(Contract):
 
 
 def label_digest(labels: pd.DataFrame) -> str:
-    """Digest of labels, whatever their order and wherever they came from."""
-    rows = labels[["message_id", "text", "label"]].sort_values(["message_id", "text", "label"])
+    """Digest of labels and of which are held out, whatever their order and wherever they came from."""
+    rows = labels[["message_id", "text", "label", "is_holdout"]].sort_values(["message_id", "text", "label"])
     return hashlib.sha256(rows.to_json(orient="values").encode()).hexdigest()
 
 

@@ -25,7 +25,6 @@ from orchestration_project.governance.trial_results import TrialResult, result_o
 from orchestration_project.model_output import Run
 from orchestration_project.performers.model import loaded
 from orchestration_project.stores import champions, labels, model_versions, switches, trials
-from orchestration_project.stores.families import NAMED
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.model_versions import ModelVersion
 
@@ -122,7 +121,7 @@ def _terms(home: Home, candidate: ModelVersion) -> Terms:
         last = switches.get(connection, "version", used.name) if used else None
         has_lost = has_lost_trial(connection, candidate)
     is_tried = trial is not None and trial.is_of(candidate)
-    result = result_of(home, candidate, f"{candidate.family}{NAMED}") if is_tried else TrialResult()
+    result = result_of(home, trial) if trial is not None and is_tried else TrialResult()
     return Terms(
         read_policy(home.settings.policy).learning,
         trial,

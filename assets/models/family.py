@@ -17,7 +17,7 @@ from orchestration_project.model_output import Result, Run, governed_asset
 from orchestration_project.performers.rules import Rules
 from orchestration_project.stores.families import Family
 from orchestration_project.stores.home import Home
-from orchestration_project.stores.labels import current
+from orchestration_project.stores.labels import FIRST_ID, current
 from orchestration_project.stores.model_versions import ModelVersion
 
 HOLDOUT_SHARE = 0.2
@@ -33,18 +33,20 @@ class Labels(Contract):
     text: str = pa.Field(str_length={"min_value": 1}, description="What was written.")
     label: str = pa.Field(str_length={"min_value": 1}, description="What it was labelled.")
     source: str = pa.Field(description="The file it came in, or whose verdict it is.")
-    is_holdout: bool = pa.Field(description="Kept out of training, to evaluate on; fixed by a hash of the message id.")
+    is_holdout: bool = pa.Field(description="Kept out of training, to evaluate on; fixed by a hash of a message id.")
 
 
 def is_holdout(message_id: str) -> bool:
-    """Whether a message is kept out of training: one in five, by a hash of its id, the same in every training."""
+    """Whether a text is kept out of training: one in five, by a hash of the id that it came with first. So it stays what
+    it was in every training, also where another message says the same and is labelled anew.
+    """
     return int(hashlib.sha256(message_id.encode()).hexdigest()[:8], 16) / 16**8 < HOLDOUT_SHARE
 
 
 def labels_of(home: Home, family: Family) -> pd.DataFrame:
     """Rows of `Labels`: what the checkout ships, what was imported into this home, and what people decided."""
     rows = current(home, family)
-    return rows.assign(is_holdout=rows["message_id"].map(is_holdout).astype("bool"))
+    return rows.assign(is_holdout=rows.pop(FIRST_ID).map(is_holdout).astype("bool"))
 
 
 def model_family(

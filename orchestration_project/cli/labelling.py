@@ -98,9 +98,9 @@ def export(
     from orchestration_project.stores.families import require_family
     from orchestration_project.stores.home import prepared_home
     from orchestration_project.stores.label_files import write_label_file
-    from orchestration_project.stores.labels import current
+    from orchestration_project.stores.labels import COLUMNS, current
 
-    rows = current(prepared_home(), require_family(model))
+    rows = current(prepared_home(), require_family(model))[list(COLUMNS)]
     write_label_file(file.expanduser(), rows)
     say(f"{len(rows):,} labels of {model} written to {file}.")
 

@@ -1,4 +1,4 @@
-"""The verbs about the versions of a model: `model list`, `show`, `diff`, `trial`, `promote`, `rollback`."""
+"""The verbs about the versions of a model: `model list`, `show`, `diff`, `trial`, `promote`, `rollback`, `threshold`."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestration_project.cli.printing import AsJson, say, say_json, say_table
+from orchestration_project.cli.judgements import judgement_of
+from orchestration_project.cli.printing import AsJson, complain, say, say_json, say_table
 from orchestration_project.cli.reasons import Reason, stated
-from orchestration_project.core.errors import Refused, UnknownName
+from orchestration_project.core.errors import Refused
 
 if TYPE_CHECKING:
     from orchestration_project.governance.promotion import Order
@@ -39,7 +40,7 @@ def versions(
     home = prepared_home()
     names = [require_family(name).name] if name else [family.name for family in families()]
     with home.ledger.read() as connection:
-        used = {(found.family, found.version, found.sha256) for found in in_use(connection)}
+        used = {(found.family, found.version, found.sha256): found for found in in_use(connection)}
         found = [entry for family in names for entry in model_versions.recorded(connection, family)]
     entries = [
         {
@@ -48,7 +49,7 @@ def versions(
             "in_use": (version.family, version.version, version.sha256) in used,
             "recorded_at": recorded_at.isoformat(timespec="seconds"),
             "labels": len(version.labels),
-            "threshold": version.threshold,
+            "threshold": used.get((version.family, version.version, version.sha256), version).threshold,
             **{metric: version.metrics.get(metric) for metric in METRICS},
         }
         for version, recorded_at in found
@@ -138,25 +139,25 @@ def trial(name: Name, as_json: AsJson = False) -> None:
     Example: orchestrate model trial issue
     """
     from orchestration_project.governance.policy import read_policy
-    from orchestration_project.governance.trial_results import result_of
+    from orchestration_project.governance.trial_results import result_of, trouble
     from orchestration_project.stores import trials
     from orchestration_project.stores.families import require_family
     from orchestration_project.stores.home import prepared_home
 
-    family, home = require_family(name), prepared_home()
+    family, home = require_family(name).name, prepared_home()
     with home.ledger.read() as connection:
-        found = trials.of_family(connection, name)
+        found = trials.of_family(connection, family)
     if found is None:
         raise Refused(f"No version of '{name}' is on trial. See: orchestrate model list {name}")
-    result = result_of(home, found.version, family.performer)
+    result = result_of(home, found)
     if as_json:
         say_json({**found.facts(), **asdict(result)})
         return
     policy = read_policy(home.settings.policy).learning
     say(f"{name} {found.version.version}, on trial since {found.started_at:%F %R} UTC")
-    say(
-        f"{result.answers:,} of {policy.shadow_rows:,} answers in shadow. Approval: {policy.approval.replace('_', ' ')}."
-    )
+    say(f"{result.told(policy.shadow_rows)}. Approval: {policy.approval.replace('_', ' ')}.")
+    if told := trouble(home, found):
+        complain(told)
     shares = [
         (one.label, f"{one.alike:,} of {one.rows:,}", f"{one.share:.1%}", f"{one.low:.1%} to {one.high:.1%}")
         for one in result.agreements
@@ -200,6 +201,29 @@ def rollback(name: Name, reason: Reason) -> None:
     _run(home, name, Order("rollback", earlier[0].version, stated(reason), person=person))
 
 
+@app.command()
+def threshold(
+    name: Name,
+    confidence: Annotated[
+        float, typer.Argument(metavar="CONFIDENCE", min=0, max=1, help="From which answers are accepted.")
+    ],
+    reason: Reason,
+) -> None:
+    """Have the version in use accept answers from another confidence on: higher, or back to what its training proved.
+
+    It holds for what is decided from now on. Random checks raise it once a week, where they break the stated error.
+
+    Example: orchestrate model threshold issue 0.95 --reason "Two wrong alerts this week"
+    """
+    from orchestration_project.governance.thresholds import in_words, set_threshold
+    from orchestration_project.stores.families import require_family
+    from orchestration_project.stores.home import prepared_home
+
+    family = require_family(name).name
+    before = set_threshold(prepared_home(), family, confidence, stated(reason))
+    say(f"{before.name} accepts from {confidence:g} on, before from {in_words(before.threshold)}.")
+
+
 def put_in_use(
     home: "Home", name: str, version: str, reason: str, *, new_labels: bool = False, even_if_worse: bool = False
 ) -> None:
@@ -225,28 +249,16 @@ def shown(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def verdict_of(home: "Home", family: str) -> tuple[bool, str]:
-    """Whether the last run that judged a candidate of a model put it in use, and why."""
-    from orchestration_project.stores import manifest
-
-    with home.ledger.read() as connection:
-        version = manifest.current(connection, f"{family}_champion", manifest.UNPARTITIONED)
-    if version is None:
-        raise UnknownName(f"No version of the model '{family}' was judged yet. Run: orchestrate train")
-    (row,) = home.warehouse.read(version.path).select(["is_new", "reason"]).to_pylist()
-    return row["is_new"], row["reason"]
-
-
 def _run(home: "Home", name: str, order: "Order") -> None:
     """Let Dagster judge a version and put it in use; Refused with the reason when it stays out."""
     from orchestration_project.cli.dagster_commands import run_job
     from orchestration_project.cli.work import run_unless_project_does
 
     run_job(home, f"promote_{name}", f"Judging {name} {order.version}", order.to_tags())
-    is_promoted, reason = verdict_of(home, name)
-    if not is_promoted:
-        raise Refused(f"{name} {order.version} is not put in use: {reason}.")
-    say(f"In use: {name} {order.version}, {reason}.")
+    judged = judgement_of(home, name)
+    if not judged.is_new:
+        raise Refused(f"{name} {order.version} is not put in use: {judged.reason}.")
+    say(judged.told())
     run_unless_project_does(home)
 
 

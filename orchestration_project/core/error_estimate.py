@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestration_project.core.statistics import Floats, precision_lower_bound
+from orchestration_project.core.statistics import Floats, exact_interval
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,4 @@ def estimate_error(wrong: NDArray[np.bool_], probability: Floats, level: float =
     if 0 < errors < number:
         variance = float((weights**2 * (wrong - share) ** 2).sum() / weights.sum() ** 2)
         effective = min(effective, share * (1 - share) / variance)
-    return ErrorEstimate(share, *interval(share, effective, level), number, errors)
-
-
-def interval(share: float, asked: float, level: float = 0.95) -> tuple[float, float]:
-    """The two-sided interval around a share of so many answers, which need not be a whole number.
-
-    Source: Clopper and Pearson, The Use of Confidence or Fiducial Limits, 1934.
-    """
-    found, each_side = share * asked, (1 + level) / 2
-    return (precision_lower_bound(found, asked, each_side), 1 - precision_lower_bound(asked - found, asked, each_side))
+    return ErrorEstimate(share, *exact_interval(share * effective, effective, level), number, errors)

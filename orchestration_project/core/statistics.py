@@ -47,8 +47,9 @@ def precision_lower_bound(right: float, asked: float, level: float = 0.95) -> fl
     return float(betaincinv(right, asked - right + 1, 1 - level)) if right else 0.0
 
 
-def exact_interval(right: int, asked: int, level: float = 0.95) -> tuple[float, float]:
-    """The two-sided interval of a share, `right` of `asked`, from 0 to 1; (0, 1) of none asked.
+def exact_interval(right: float, asked: float, level: float = 0.95) -> tuple[float, float]:
+    """The two-sided interval of a share, `right` of `asked`, from 0 to 1; (0, 1) of none asked. Weighted answers need not
+    count whole.
 
     Source: Clopper and Pearson, as above.
     """

@@ -12,21 +12,16 @@ from statistics import median
 import sqlalchemy as sa
 
 from orchestration_project.governance.live_errors import Standing, live_errors
-from orchestration_project.governance.policy import Disengage, read_policy
+from orchestration_project.governance.policy import ACTOR, Disengage, read_policy
 from orchestration_project.governance.switch_orders import Turn, turn_in
 from orchestration_project.stores import breakers, cascades, champions, switches
 from orchestration_project.stores.audited import published_details
-from orchestration_project.stores.families import NAMED
+from orchestration_project.stores.families import family_of
 from orchestration_project.stores.halts import open_halts
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.ledger import now
-from orchestration_project.stores.measurements import UNLIKE
 from orchestration_project.stores.schema import MANIFEST
 from orchestration_project.stores.switches import Switch
-
-POLICY = "policy"
-"""Who switches, in the place of a person."""
-
 
 LOOKED_THROUGH = 4
 """Of the last batches so many times as many as count: in some nobody was asked."""
@@ -50,7 +45,7 @@ def disengage(home: Home) -> list[Switch]:
         with home.ledger.write() as connection:
             before = switches.get(connection, "performer", ground.performer)
             if before is None or before.state == "on":  # the first ground counts, and a person may have been faster
-                done.append(turn_in(connection, Turn("performer", ground.performer, "shadow"), ground.why, POLICY))
+                done.append(turn_in(connection, Turn("performer", ground.performer, "shadow"), ground.why, ACTOR))
     return done
 
 
@@ -76,11 +71,11 @@ def _live_error(home: Home, policy: Disengage, back: Mapping[str, datetime | Non
         }
     found: dict[datetime | None, list[Standing]] = {}
     for performer, switched in back.items():
-        promoted = used.get(performer.removesuffix(NAMED))
+        promoted = used.get(family_of(performer) or "")
         own = max(filter(None, (switched, promoted)), default=None)  # another version is another model
         for since in dict.fromkeys((own, switched)):  # where it has too few checks, those of its forerunners count too
             if since not in found:
-                found[since] = live_errors(home, after=since)
+                found[since] = live_errors(home, after=since, still_accepted=True)
             told = [one for one in found[since] if (one.performer, one.day, one.is_thin) == (performer, None, False)]
             for one in told:
                 if one.found.low > one.stated:
@@ -108,7 +103,7 @@ def _drift(home: Home, policy: Disengage, back: Mapping[str, datetime | None]) -
         return
     with home.ledger.read() as connection:
         known = {cascade.asset: cascade for cascade in cascades.every(connection)}
-        halts = [halt for halt in open_halts(connection) if halt.asset in known and halt.reason.startswith(UNLIKE)]
+        halts = [halt for halt in open_halts(connection) if halt.asset in known and halt.is_anomaly]
     for halt in halts:
         for performer in known[halt.asset].asked:
             if performer in back and halt.opened_at > (back[performer] or EVER):

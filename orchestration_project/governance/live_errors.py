@@ -7,23 +7,22 @@ whether a check is answered does not depend on whether its answer is right.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import numpy as np
 import sqlalchemy as sa
 
 from orchestration_project.core.error_estimate import ErrorEstimate, estimate_error
+from orchestration_project.governance.answered_checks import checks_since, in_numbers
 from orchestration_project.governance.policy import read_policy
-from orchestration_project.governance.random_checks import CHECK
-from orchestration_project.stores import cascades, reviews, verdicts
+from orchestration_project.stores import cascades, champions
+from orchestration_project.stores.families import performer_of
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.ledger import now
 from orchestration_project.stores.reviews import Review
-from orchestration_project.stores.schema import REVIEWS, VERDICTS
 
 
 @dataclass(frozen=True)
@@ -49,14 +48,7 @@ class Standing:
 
     def told(self) -> str:
         """The estimate in words."""
-        if self.is_thin:
-            return f"too thin: {self.found.checks} checks of {self.fewest}"
-        found = self.found
-        bounds = f"{found.low * 100:.1f} to {_percent(found.high)}"
-        return (
-            f"live error {_percent(found.error)} ({bounds}) of {found.checks} checks; "
-            f"stated at most {self.stated * 100:g} %"
-        )
+        return too_thin(self.found, self.fewest) if self.is_thin else live_error_told(self.found, self.stated)
 
     def facts(self) -> dict[str, Any]:
         """All of it under plain names; the error is None where nothing was checked."""
@@ -78,18 +70,22 @@ class Standing:
         }
 
 
-def live_errors(home: Home, asset: str | None = None, *, after: datetime | None = None) -> list[Standing]:
+def live_errors(
+    home: Home, asset: str | None = None, *, after: datetime | None = None, still_accepted: bool = False
+) -> list[Standing]:
     """What the checks of the last days say, of one asset or of all with people: of each asset first over all performers,
     then performer by performer, over the days together and then day by day, in `ORCHESTRATE_TIME_ZONE`.
 
-    `after` leaves out checks that were drawn before. UnknownName for an asset that decides nothing.
+    `after` leaves out checks that were drawn before, `still_accepted` answers of models that would be accepted no more:
+    their confidence does not reach the threshold of today. UnknownName for an asset that decides nothing.
     """
     policy = read_policy(home.settings.policy).checks
     with home.ledger.read() as connection:
         known = cascades.every(connection) if asset is None else [cascades.require(connection, asset)]
         since = max(filter(None, (after, now() - timedelta(days=policy.window_days))))
-        checks = reviews.select(connection, REVIEWS.c.cause == CHECK, REVIEWS.c.opened_at > since)
-        said = _answers(connection)
+        checks, said = checks_since(connection, since)
+        if still_accepted:
+            checks = _still_accepted(connection, checks)
     zone = ZoneInfo(home.settings.time_zone)
     grouped: defaultdict[tuple[str, str, str], list[Review]] = defaultdict(list)
     for name in (one.asset for one in known if one.has_people):
@@ -105,6 +101,33 @@ def live_errors(home: Home, asset: str | None = None, *, after: datetime | None 
     ]
 
 
+def live_error_told(found: ErrorEstimate, stated: float) -> str:
+    """An estimate in words, beside the error that was stated."""
+    return f"live error {estimate_told(found)}; stated at most {stated * 100:g} %"
+
+
+def estimate_told(found: ErrorEstimate) -> str:
+    """An estimate in words: the error, its interval, and of how many checks."""
+    return f"{_percent(found.error)} ({found.low * 100:.1f} to {_percent(found.high)}) of {found.checks} checks"
+
+
+def too_thin(found: ErrorEstimate, fewest: int) -> str:
+    """In words that there are too few checks."""
+    return f"too thin: {found.checks} checks of {fewest}"
+
+
+def _still_accepted(connection: sa.Connection, checks: Sequence[Review]) -> list[Review]:
+    accepts_from = {performer_of(used.family): used.threshold for used in champions.in_use(connection)}
+
+    def reaches(proposal: Mapping[str, Any]) -> bool:
+        if proposal["performer"] not in accepts_from:
+            return True
+        threshold = accepts_from[proposal["performer"]]
+        return threshold is not None and proposal["confidence"] >= threshold
+
+    return [one for one in checks if reaches(one.proposal)]
+
+
 def _standing(
     asset: str,
     performer: str,
@@ -115,25 +138,18 @@ def _standing(
     fewest: int,
 ) -> Standing:
     answered = [one for one in checks if one.review_id in said]
-    wrong = np.array([said[one.review_id] != one.proposal["label"] for one in answered], dtype="bool")
-    probability = np.array([one.probability for one in answered], dtype="float64")
+    checked = in_numbers(answered, said)
     waiting = sum(one.state == "open" for one in checks if one.review_id not in said)
     return Standing(
         asset,
         performer or None,
         date.fromisoformat(day) if day else None,
-        estimate_error(wrong, probability),
+        estimate_error(checked.wrong, checked.probability),
         waiting,
         len(checks) - len(answered) - waiting,
         stated,
         fewest,
     )
-
-
-def _answers(connection: sa.Connection) -> dict[int, str]:
-    """Number of each check that was answered → the label that was said last."""
-    checks = sa.select(REVIEWS.c.review_id).where(REVIEWS.c.cause == CHECK)
-    return {one.review_id: one.label for one in verdicts.select(connection, VERDICTS.c.review_id.in_(checks))}
 
 
 def _percent(share: float) -> str:

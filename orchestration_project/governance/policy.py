@@ -8,6 +8,9 @@ from orchestration_project.core.errors import FileRefused, did_you_mean
 from orchestration_project.core.settings import variable
 from orchestration_project.stores.toml_files import read_toml
 
+ACTOR = "policy"
+"""Who acts in the audit log, and switches, where the policy does something by itself."""
+
 
 def _number(default: float, *, least: float = 0, most: float = float("inf")) -> Any:
     return field(default=default, metadata={"least": least, "most": most})
@@ -45,6 +48,7 @@ class Checks:
     respond_hours: float = _number(72.0, least=0.001)
     window_days: int = _number(28, least=1)
     fewest: int = _number(30, least=1)
+    thresholds: str = _one_of("raise", "nothing")
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     import pyarrow
 
 COLUMNS = (MESSAGE_ID, TEXT, LABEL, SOURCE)
+
+FIRST_ID = "first_id"
+"""The message id with which a label's text came first."""
 """Of `current`."""
 
 
@@ -47,6 +50,10 @@ class Import:
     replaces: bool
     reason: str | None
     imported_at: datetime
+
+    def facts(self) -> dict[str, Any]:
+        """What the audit log keeps of it."""
+        return {**vars(self), "imported_at": self.imported_at.isoformat()}
 
 
 def imports(connection: sa.Connection, family: str) -> list[Import]:
@@ -90,11 +97,16 @@ def digest_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def path_of(home: Home, family: str, content: bytes) -> str:
+    """The path, below the home, of an import's Parquet file, which is named by its digest."""
+    return home.below(home.labels / family / f"{digest_of(content)[:16]}.parquet")
+
+
 def store(home: Home, family: str, content: bytes) -> str:
-    """Write an import's Parquet file, named by its digest; returns its path below the home."""
-    file = home.labels / family / f"{digest_of(content)[:16]}.parquet"
-    write_file(file, content)
-    return home.below(file)
+    """Write an import's Parquet file; returns its path below the home."""
+    path = path_of(home, family, content)
+    write_file(home.root / path, content)
+    return path
 
 
 def table_of(home: Home, entry: Import) -> "pyarrow.Table | None":
@@ -125,12 +137,14 @@ def record(
 
 
 def current(home: Home, family: Family) -> "pd.DataFrame":
-    """What the next training of a family learns: message_id (unique), text, label, source; by message_id.
+    """What the next training of a family learns: message_id (unique), text (unique), label, source, first_id; by message_id.
 
     `source` is the family's own file as `families.toml` writes it, the name of the file that was imported, or whose
     verdict it is. Never what a model answered and nobody looked at.
     FileRefused for a family's own file that cannot be used, ArtifactRefused for an import that is lost or was changed.
     """
+    import pandas as pd
+
     with home.ledger.read() as connection:
         counted = counting(imports(connection, family.name))
     is_replaced = bool(counted) and counted[0].replaces
@@ -143,7 +157,9 @@ def current(home: Home, family: Family) -> "pd.DataFrame":
     parts.append(said)
     known = {label for part in parts if "decided_at" not in part for label in part[LABEL]}
     learnt = [part.loc[part[LABEL].isin(known), list(COLUMNS)] for part in parts if len(part)]
-    return reduce(merged, learnt).sort_values(MESSAGE_ID).reset_index(drop=True).astype("str")
+    first = pd.concat(learnt).drop_duplicates(TEXT).set_index(TEXT)[MESSAGE_ID]
+    rows = reduce(merged, learnt).sort_values(MESSAGE_ID).reset_index(drop=True)
+    return rows.assign(**{FIRST_ID: rows[TEXT].map(first)}).astype("str")
 
 
 def merged(earlier: "pd.DataFrame", later: "pd.DataFrame") -> "pd.DataFrame":

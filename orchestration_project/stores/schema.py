@@ -166,6 +166,7 @@ CHAMPIONS = sa.Table(
     sa.Column("sha256", sa.String, nullable=False),
     sa.Column("promoted_at", _MOMENT, nullable=False),
     sa.Column("reason", sa.String, nullable=False),
+    sa.Column("threshold", sa.Float),  # from which it accepts since then; null: nothing
 )
 
 OUTBOX = sa.Table(
@@ -315,6 +316,7 @@ REVIEWS = sa.Table(
     sa.Column("closed_at", _MOMENT),
     sa.Index("ix_reviews_state", "state", "asset", "respond_by"),
     sa.Index("ix_reviews_partition", "partition", "asset"),
+    sa.Index("ix_reviews_cause", "cause", "opened_at"),
 )
 
 VERDICTS = sa.Table(
@@ -343,6 +345,7 @@ SWITCHES = sa.Table(
     sa.Column("successor", sa.String),  # of a version: the one that is in use in its place
     sa.Column("person", sa.String, nullable=False),
     sa.Column("reason", sa.String, nullable=False),
+    sa.Column("is_drill", sa.Boolean, nullable=False),  # a drill said so, which puts back what was before
     sa.Column("switched_at", _MOMENT, nullable=False),
 )
 

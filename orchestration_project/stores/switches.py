@@ -34,9 +34,6 @@ IN_WORDS: Mapping[State, str] = {
 TOLD = rf" is (?:{'|'.join(IN_WORDS.values())}) since \d{{4}}-"
 """Pattern by which a reason is known to tell of a switch, as `Switch.told` does."""
 
-DRILL = "drill: "
-"""How the reason of a drill begins."""
-
 _C = SWITCHES.c
 
 
@@ -44,7 +41,8 @@ _C = SWITCHES.c
 class Switch:
     """The last word on one performer, version (named FAMILY/VERSION) or asset: its state, who said so, why and when.
 
-    `successor` is the version in use in its place; None: there is none.
+    `successor` is the version in use in its place; None: there is none. `is_drill`: a drill said so, which puts back what
+    was before.
     """
 
     kind: Kind
@@ -54,11 +52,7 @@ class Switch:
     person: str
     reason: str
     switched_at: datetime
-
-    @property
-    def is_drill(self) -> bool:
-        """Whether a drill said so, which puts back what was before."""
-        return self.reason.startswith(DRILL)
+    is_drill: bool = False
 
     def facts(self) -> dict[str, Any]:
         """What the audit log keeps of it."""
@@ -68,7 +62,8 @@ class Switch:
         """The same in words, such as `sentiment model is off since 2026-11-30T12:03+00:00, by anna: it is wrong`."""
         what = f"version {self.name}" if self.kind == "version" else self.name
         since = self.switched_at.isoformat(timespec="minutes")
-        return f"{what} is {IN_WORDS[self.state]} since {since}, by {self.person}: {self.reason}"
+        who = f"{self.person}, for a drill" if self.is_drill else self.person
+        return f"{what} is {IN_WORDS[self.state]} since {since}, by {who}: {self.reason}"
 
 
 def get(connection: sa.Connection, kind: Kind, name: str) -> Switch | None:

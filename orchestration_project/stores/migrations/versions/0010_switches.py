@@ -16,6 +16,7 @@ def upgrade() -> None:
         sa.Column("successor", sa.String),
         sa.Column("person", sa.String, nullable=False),
         sa.Column("reason", sa.String, nullable=False),
+        sa.Column("is_drill", sa.Boolean, nullable=False),
         sa.Column("switched_at", sa.DateTime(timezone=True), nullable=False),
     )
     op.create_table(
