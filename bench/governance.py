@@ -25,6 +25,7 @@ import pandas as pd
 from assets.feedback.feedback import feedback
 from assets.feedback.lexicon import Lexicon
 from assets.models.workflow_models import sentiment as model
+from bench.materialize import materialize
 from orchestration_project.core.settings import Settings
 from orchestration_project.governance import audit
 from orchestration_project.model_output import model_output
@@ -96,14 +97,6 @@ def run(home: Home, number: int, messages: int, *, is_governed: bool) -> float:
         return time.perf_counter() - started
 
 
-def materialize(home: Home, *assets: dg.AssetsDefinition, batch: str | None = None) -> None:
-    """Run assets as Dagster does it, on an instance of their own."""
-    with dg.DagsterInstance.ephemeral() as instance:
-        if batch is not None:
-            instance.add_dynamic_partitions("batch", [batch])
-        dg.materialize(list(assets), partition_key=batch, instance=instance, resources={"home": home})
-
-
 @contextmanager
 def governed(is_governed: bool) -> Generator[None]:
     """With all of governance, or without any of it."""
@@ -117,7 +110,7 @@ def governed(is_governed: bool) -> Generator[None]:
     with ExitStack() as stack:
         if not is_governed:
             stack.enter_context(patch.object(audit, "append", no_entry))
-            for question in ("of_asset", "of", "refusal"):
+            for question in ("of_asset", "is_in_shadow", "refusal"):
                 stack.enter_context(patch.object(Switchboard, question, no_switch))
         yield
 

@@ -20,7 +20,8 @@ from assets.feedback.lexicon import Lexicon
 from assets.models.figures import as_png
 from bench.labelled_data import clinc150, evaluation_data
 from bench.models import IMAGES, written
-from bench.simulated_days import Clock, Workflow
+from bench.set_clock import Clock
+from bench.simulated_days import Workflow
 from orchestration_project.core.settings import PROJECT
 from orchestration_project.governance.live_errors import Standing
 from orchestration_project.performers.performer import Performer

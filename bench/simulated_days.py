@@ -7,13 +7,10 @@ true labels, and an operator switches a performer on again by a rule (`Workflow.
 
 import json
 import os
-import sys
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
@@ -22,6 +19,8 @@ import pandas as pd
 import pandera.pandas as pa
 
 from assets.models.family import model_family
+from bench.materialize import materialize
+from bench.set_clock import Clock
 from orchestration_project.core.contracts import Contract
 from orchestration_project.core.settings import Settings
 from orchestration_project.dispatch.learning_sensor import Jobs, learning_sensor
@@ -36,7 +35,7 @@ from orchestration_project.performers.decision import Decision
 from orchestration_project.performers.model import Model
 from orchestration_project.performers.performer import Performer
 from orchestration_project.performers.person import Person
-from orchestration_project.stores import arrivals, batches, champions, ledger, manifest, reviews, switches
+from orchestration_project.stores import arrivals, batches, champions, manifest, reviews, switches
 from orchestration_project.stores.arrivals import Arrivals
 from orchestration_project.stores.families import Family
 from orchestration_project.stores.home import Home
@@ -63,38 +62,6 @@ LEAST_SHOWN = 100
 """Answers in shadow that would have been accepted, and that people decided: fewer show the operator nothing."""
 
 NIGHT = {"dagster/schedule_name": "nightly_training"}
-
-
-class Clock:
-    """Tells the time that was set, a millisecond later each time it is asked."""
-
-    def __init__(self, moment: datetime) -> None:
-        self.moment = moment
-
-    def __call__(self) -> datetime:
-        self.moment += timedelta(milliseconds=1)
-        return self.moment
-
-    def set(self, moment: datetime) -> None:
-        """Go on to a moment; never back."""
-        self.moment = max(moment, self.moment)
-
-    @contextmanager
-    def in_place(self) -> Generator[None]:
-        """Have every module of the product ask this clock in the place of the real one."""
-        real = ledger.now
-        _exchange(real, self)
-        try:
-            yield
-        finally:
-            _exchange(self, real)
-
-
-def _exchange(known: object, other: object) -> None:
-    modules: list[ModuleType] = list(sys.modules.values())
-    for module in modules:
-        if vars(module).get("now") is known:
-            vars(module)["now"] = other
 
 
 class Message(Contract):
@@ -305,13 +272,3 @@ class Workflow:
     def _tell(self, what: str) -> None:
         self.events.append((self.clock.moment, what))
         print(f"  {self.clock.moment:%d %b %H:%M}  {what}", flush=True)
-
-
-def materialize(
-    home: Home, *assets: dg.AssetsDefinition, batch: str | None = None, tags: Mapping[str, Any] | None = None
-) -> None:
-    """Run assets as Dagster does it, on an instance of their own."""
-    with dg.DagsterInstance.ephemeral() as instance:
-        if batch is not None:
-            instance.add_dynamic_partitions("batch", [batch])
-        dg.materialize(list(assets), partition_key=batch, instance=instance, resources={"home": home}, tags=tags)

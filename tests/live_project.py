@@ -6,11 +6,12 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ import sqlalchemy as sa
 
 from orchestration_project.core.settings import Settings
 from orchestration_project.stores import batches, manifest
+from orchestration_project.stores.files import file_digest
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.schema import RUN_REQUESTS
 
@@ -147,6 +149,13 @@ class Project:
             current = [version for version in manifest.all_current(connection, batch) if version.asset == asset]
         frames = [self.home.warehouse.read(version.path).to_pandas() for version in current]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+    def digests(self) -> dict[str, str]:
+        """Digest of every file of the home, with all in its database that SQLite had written beside it."""
+        with closing(sqlite3.connect(self.root / "ledger.db")) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        found = (path for path in self.root.rglob("*") if not path.name.endswith(("-wal", "-shm")))
+        return {str(path.relative_to(self.root)): file_digest(path) for path in found if path.is_file()}
 
     def processes_left(self) -> list[int]:
         """Every process that lives on this home, whoever started it."""

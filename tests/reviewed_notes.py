@@ -89,9 +89,7 @@ class Desk:
 
     def keep(self, found: Decisions) -> None:
         with self.home.ledger.write() as connection:
-            record_reviews(
-                connection, self.home, self.cascade, ASSET, self.batch, found, set(found.frame["message_id"])
-            )
+            record_reviews(connection, self.cascade, ASSET, self.batch, found, set(found.frame["message_id"]))
         self.stored = found.frame
 
     def row(self, message_id: str) -> dict[str, Any]:

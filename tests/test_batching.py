@@ -59,6 +59,13 @@ def test_batch_shows_its_files_messages_and_versions(home: Home) -> None:
     assert "orders.csv" in say("batch", "show", "good")
 
 
+def test_batch_that_a_gate_holds_is_halted_in_its_list_and_on_its_page(home: Home) -> None:
+    assert json.loads(say("batch", "show", "bad", "--json"))["state"] == "halted"
+    assert "│ state      │ halted" in say("batch", "show", "bad")
+    say("batch", "discard", "bad", "--reason", "a test")
+    assert json.loads(say("batch", "show", "bad", "--json"))["state"] == "discarded"
+
+
 def test_version_that_is_read_behind_a_halt_is_marked_with_the_halted_run(home: Home) -> None:
     (version,) = json.loads(say("batch", "show", "good", "--json"))["versions"]
     assert version["halted_since"] is None

@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from note_workflow import promote
 from reviewed_notes import ASSET, SURE, UNSURE, Desk, review_of, states
 from scripted_cascades import SAFE, column, decide, decided, failing, messages, scripted
 from switched import switch
@@ -13,8 +14,10 @@ from orchestration_project.performers import turns
 from orchestration_project.performers.cascade import Cascade
 from orchestration_project.performers.model import Model
 from orchestration_project.performers.performer import Prepared
+from orchestration_project.performers.person import Person
 from orchestration_project.performers.scripted import Scripted, same_answer
-from orchestration_project.stores import breakers
+from orchestration_project.stores import breakers, cascades
+from orchestration_project.stores.cascades import KnownCascade
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.schema import BREAKERS
 
@@ -123,6 +126,54 @@ def test_a_model_without_a_version_in_use_stands_in_nobodys_way_once_it_is_off(h
     assert column(decide(cascade, home), "performer") == ["next"] * 3
 
 
+@pytest.mark.parametrize(("kind", "name"), [("performer", "mood model"), ("version", "mood/1")])
+def test_a_model_that_is_off_is_not_loaded_and_what_it_can_answer_is_still_known(
+    home: Home, kind: Any, name: str
+) -> None:
+    promote(home)
+    cascade = Cascade(Model("mood"), scripted("next", GREEN), safe_state=SAFE)
+    with pytest.raises(ArtifactRefused, match=r"The model file .*none is missing"):
+        decide(cascade, home)
+    told = switch(home, kind, name, "off").told()
+    found = decide(cascade, home)
+    assert (column(found, "performer"), column(found, "reason")) == (["next"] * 3, [told] * 3)
+    assert column(found, "degraded") == [False] * 3
+    assert (found.work[0].version, found.work[0].calls, found.work[0].failure) == ("1", 0, told)
+    assert found.labels == cascade.labels(home) == {"angry", "calm", "red", "green", "unknown"}
+
+
+def test_a_model_that_is_on_again_and_cannot_be_loaded_is_refused_by_its_cause(home: Home) -> None:
+    promote(home)
+    switch(home, "performer", "mood model", "off")
+
+    def script(rows: pd.DataFrame) -> pd.DataFrame:
+        switch(home, "performer", "mood model", "on")
+        return same_answer("green", 0.1)(rows)
+
+    with pytest.raises(ArtifactRefused, match=r"The model file .*none is missing"):
+        decide(Cascade(scripted("first", script), Model("mood"), safe_state=SAFE), home)
+
+
+def test_what_can_be_answered_is_known_though_a_performer_that_is_off_cannot_be_made_ready(home: Home) -> None:
+    cascade = Cascade(Model("mood"), scripted("next", GREEN), safe_state=SAFE)
+    with pytest.raises(NoChampion):
+        cascade.labels(home)
+    switch(home, "performer", "mood model", "off")
+    with home.ledger.write() as connection:
+        cascades.record(connection, KnownCascade("mood", ("mood model", "next", "safe"), ("angry", "calm"), False))
+    assert cascade.labels(home, safe_state=False) == {"angry", "calm", "red", "green"}
+
+
+def test_a_model_in_shadow_that_cannot_be_loaded_stands_in_nobodys_way(home: Home) -> None:
+    promote(home)
+    switch(home, "performer", "mood model", "shadow")
+    found = decide(Cascade(Model("mood"), scripted("next", GREEN), safe_state=SAFE), home)
+    assert column(found, "performer") == ["next"] * 3
+    assert [(work.performer, work.version, work.failure) for work in found.work if work.in_shadow] == [
+        ("mood model", "1", "ArtifactRefused")
+    ]
+
+
 def test_a_version_that_is_off_is_not_asked_and_another_is(home: Home) -> None:
     class Learnt(Scripted):
         families = ("mood",)
@@ -217,6 +268,7 @@ def test_a_version_on_trial_that_cannot_be_read_stands_in_nobodys_way(home: Home
 
     found = decided(home, Lost("first", RED, labels=("red",)))
     assert (column(found, "label"), found.shadow) == (["red"] * 3, None)
+    assert [(work.failure, work.in_shadow) for work in found.work] == [(None, False), ("ArtifactRefused", True)]
 
 
 # An asset that is sent elsewhere
@@ -271,3 +323,10 @@ def test_a_row_that_waits_because_a_performer_is_off_says_so(home: Home) -> None
     desk = Desk(home, {"a": SURE})
     desk.publish()
     assert states(home) == [("a", "switched", "open")]
+
+
+def test_a_row_whose_answer_only_speaks_of_something_that_is_off_does_not(home: Home) -> None:
+    unsure = scripted("reader", same_answer("red", 0.1, "the lamp is off since 2026-01"))
+    found = decide(Cascade(unsure, Person(), safe_state=SAFE), home, asset=ASSET)
+    assert found.waiting is not None
+    assert found.waiting["cause"].tolist() == ["unsure"] * 3

@@ -84,6 +84,17 @@ def test_a_message_tells_its_whole_story(home: Path) -> None:
     assert len(story["alerts"]) == 1  # type: ignore[arg-type]
 
 
+def test_whatever_fails_every_message_is_answered_once(home: Path) -> None:
+    drills = asked(home, "drill", "faults")
+    assert isinstance(drills, list)
+    assert list(dict.fromkeys((one["model_output"], one["performer"]) for one in drills)) == [
+        ("issue", "issue rules"),
+        ("issue", "issue model"),
+        ("sentiment", "sentiment model"),
+    ]
+    assert {one["fault"]: one["broken"] for one in drills if one["broken"]} == {}
+
+
 def test_a_second_demo_changes_nothing(home: Path) -> None:
     count = "SELECT count(*) AS n, max(batch) AS batch FROM feedback"
     before = asked(home, "sql", count)

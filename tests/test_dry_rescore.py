@@ -11,7 +11,6 @@ from reviewed_notes import with_policy
 from shop_workflow import Mood, order, rows, run, send, version
 
 from orchestration_project.core.erasing import ERASED
-from orchestration_project.dispatch.drill import copy_of
 from orchestration_project.dispatch.dry_rescore import MOST_NAMED, Change, Preview, compared, previews
 from orchestration_project.governance import review_orders
 from orchestration_project.governance.switch_orders import Turn, turn
@@ -24,6 +23,7 @@ from orchestration_project.performers.safe_label import SafeLabel
 from orchestration_project.performers.scripted import Scripted
 from orchestration_project.stores import reviews
 from orchestration_project.stores.home import Home
+from orchestration_project.stores.home_copy import copy_of
 from orchestration_project.stores.ledger import now
 from orchestration_project.stores.manifest import Version
 from orchestration_project.stores.schema import METADATA

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from switched import switch
 from workflow_steps import FEELINGS, MATTERS, failure, rows_of, run, send, use_model
 
 from assets.feedback.feedback import feedback
@@ -10,6 +11,7 @@ from assets.feedback.issue import follow_up_labels, issue
 from assets.feedback.sentiment import sentiment
 from orchestration_project.core.errors import NoChampion, SettingRefused
 from orchestration_project.stores.home import Home
+from orchestration_project.stores.switches import Kind
 
 SHORT = {"neg": FEELINGS["negative"], "neu": FEELINGS["neutral"], "pos": FEELINGS["positive"]}
 """The same feelings under a team's own names."""
@@ -43,6 +45,24 @@ def test_messages_of_the_labels_that_are_named_go_on_and_no_others(home: Home) -
         assert result.success, failure(result)
         gone_on.append(rows_of(home, "issue", batch)["message_id"].tolist())
     assert gone_on == [["m0"], ["m1", "m2"]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("version", "sentiment/small"), ("performer", "sentiment model")], ids=["version", "performer"]
+)
+def test_a_model_that_is_switched_off_and_whose_file_is_lost_stops_nothing(home: Home, kind: Kind, name: str) -> None:
+    lost = use_model(home, "sentiment", FEELINGS)
+    use_model(home, "issue", MATTERS)
+    batch = send(home, [{"message_id": "m0", "text": "awful late courier, terrible"}])
+    (home.root / lost.path).unlink()
+    assert "small.joblib is missing" in failure(run(home, feedback, sentiment, issue, batch=batch))
+    told = switch(home, kind, name, "off").told()
+    result = run(home, feedback, sentiment, issue, batch=batch)
+    assert result.success, failure(result)
+    (row,) = rows_of(home, "sentiment", batch).to_dict("records")
+    assert row["state"] == "pending" or row["decided_by"] == "safe_state", row
+    assert told in row["reason"]
+    assert set(follow_up_labels(home)) == {"negative"}
 
 
 def test_a_name_that_sentiment_cannot_answer_is_refused_with_the_nearest(home: Home) -> None:

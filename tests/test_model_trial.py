@@ -30,7 +30,9 @@ def test_where_none_is_on_trial_it_says_so(home: Home) -> None:
 def test_it_shows_answers_agreement_and_what_people_decided(home: Home) -> None:
     on_trial(home, trained_by="anna")
     decided(home, "b1", {"a": ("calm", "calm"), "b": ("calm", "angry")})
-    text = ask().stdout
+    found = ask()
+    assert "Its file none is gone, and it answers no more." in found.stderr
+    text = found.stdout
     assert "mood challenger, on trial since" in text
     assert "2 of 200 answers in shadow. Approval: nobody." in text
     assert "1 of 2" in text

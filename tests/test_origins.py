@@ -11,7 +11,7 @@ from orchestration_project.model_output import governed_asset
 from orchestration_project.stores import arrivals, batches, claims, origins
 from orchestration_project.stores.arrivals import Arrivals
 from orchestration_project.stores.home import Home
-from orchestration_project.stores.origins import Place, places_of, state_of
+from orchestration_project.stores.origins import Place, Places, places_of
 from orchestration_project.stores.quarantine import Selection
 from orchestration_project.stores.story import story_of
 
@@ -28,7 +28,8 @@ def told(home: Home, message_id: str) -> list[tuple[int | None, str | None, str]
 
 def state(home: Home, message_id: str) -> str:
     with home.ledger.read() as connection:
-        return state_of(connection, message_id, places(home, message_id))
+        own = claims.batch_of(connection, message_id)
+        return batches.state_of(connection, own, message_id) if own else Places(places(home, message_id)).state
 
 
 def done(home: Home, batch: str) -> None:
@@ -56,6 +57,27 @@ def test_message_that_waits_is_known_by_its_id_before_any_batch(home: Home) -> N
     send(home, "7,thanks", columns="ticket_id,note")
     assert told(home, "7") == [(2, None, "waiting")]
     assert places_of(home, "thanks").found == [], "a word of a message is no id"
+
+
+def test_line_that_names_a_message_and_is_another_one_is_not_its_place(home: Home) -> None:
+    send(home, "m1,thanks,2")
+    assert run(home, order).success
+    send(home, "m2,m1,as I wrote", columns="ticket_id,parent_id,note")
+    assert told(home, "m1") == [(2, "b1", "published")]
+    assert told(home, "m2") == [(2, None, "waiting")]
+
+
+def test_id_is_found_in_whichever_column_holds_those_of_the_batch(home: Home) -> None:
+    @governed_asset(contract=Order)
+    def letter(arrivals: Arrivals) -> pd.DataFrame:
+        """Every order, under the number that it was given elsewhere."""
+        rows = read_orders(arrivals.rows)
+        return rows.rename(columns={"ref": "message_id"})[["message_id", "note", "pieces"]]
+
+    send(home, "7,n1,thanks,1", "8,n1,7,2", columns="ref,writer,note,pieces")
+    assert run(home, letter).success
+    assert told(home, "7") == [(2, "b1", "published")], "and not the line that says 7"
+    assert told(home, "8") == [(3, "b1", "published")]
 
 
 def test_message_of_a_batch_that_did_not_run_yet_is_in_it(home: Home) -> None:

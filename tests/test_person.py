@@ -110,7 +110,7 @@ def test_no_row_that_is_left_out_is_less_sure_than_one_that_waits(
     accepted = data.draw(st.lists(st.booleans(), min_size=number, max_size=number))
     frame = waitable(confidences)
     rows = messages(number)
-    waiting = let_wait(frame, rows, ~pd.Series(accepted), Said(room=room), b"secret")
+    waiting, _ = let_wait(frame, rows, ~pd.Series(accepted), Said(room=room), b"secret")
     is_pending = frame["state"] == "pending"
     assert waiting["message_id"].tolist() == rows.loc[is_pending, "message_id"].tolist()
     assert len(waiting) == min(room, accepted.count(False))
@@ -127,7 +127,7 @@ def waitable(confidences: list[float | None]) -> pd.DataFrame:
     )
     frame["label"] = pd.Series("calm", frame.index, dtype="str").where(frame["confidence"].notna())
     texts = pd.DataFrame("", frame.index, ["decided_by", "performer", "reason", "runner_up", "state"], dtype="str")
-    return frame.join(texts).assign(disagreed=False, degraded=False)
+    return frame.join(texts).assign(disagreed=False, degraded=False, switched=False)
 
 
 def test_nobody_is_asked_again_about_a_row_that_waits_or_has_a_verdict(home: Home) -> None:

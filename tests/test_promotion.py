@@ -37,6 +37,9 @@ NEW = replace(OLD, version="new1", path="new.joblib", sha256="bb")
 OTHER_LABELS = replace(NEW, labels=("cross", "merry"))
 
 AS_GOOD = [Difference("all", -0.01, -0.03, 0.02, 0.4), Difference("cross", -0.02, -0.05, 0.01, 0.1)]
+UNTRIED = Terms(Learning(), was_in_use=True)
+"""No trial is asked for."""
+
 WORSE = [Difference("all", -0.08, -0.12, -0.04, 0.0001), Difference("cross", -0.1, -0.2, -0.05, 0.001)]
 
 
@@ -48,7 +51,9 @@ def judged(
     replaced: bool = False,
     **order: Any,
 ) -> Verdict:
-    return judge_candidate(Order(**order), candidate, incumbent, differences, labels_replaced=replaced)
+    return judge_candidate(
+        Order(**order), candidate, incumbent, differences, labels_replaced=replaced, switch=None, terms=UNTRIED
+    )
 
 
 def test_first_version_is_promoted() -> None:
@@ -142,7 +147,9 @@ def tried(trial: Trial | None = TRIAL, result: TrialResult = ENOUGH, approval: s
     terms = Terms(Learning(approval=approval), trial, result, **states)
     candidate, differences = more.pop("candidate", NEW), more.pop("differences", AS_GOOD)
     replaced = more.pop("replaced", False)
-    return judge_candidate(Order(**more), candidate, OLD, differences, labels_replaced=replaced, terms=terms)
+    return judge_candidate(
+        Order(**more), candidate, OLD, differences, labels_replaced=replaced, switch=None, terms=terms
+    )
 
 
 def test_version_that_may_be_in_use_goes_on_trial_first() -> None:
@@ -218,7 +225,7 @@ def test_version_waits_for_approval_where_the_policy_asks() -> None:
 
 def test_whoever_had_it_trained_may_not_approve_where_the_policy_says_so() -> None:
     verdict = tried(approval="somebody_else", action="promote", person="anna")
-    assert verdict == Verdict(False, "anna had it trained, and may not approve of it", True)
+    assert verdict == Verdict(False, "anna had it trained, and may not approve of it. Ask another approver", True)
     assert tried(approval="somebody_else", action="promote", person="ben").is_promoted
 
 

@@ -148,6 +148,15 @@ def test_run_that_is_repeated_draws_the_same_rows_once(any_home: Home) -> None:
     assert all_reviews(home) == before, "whatever the policy says later"
 
 
+@pytest.mark.parametrize("share", [0.0, 1e-9])
+def test_what_is_recorded_is_what_was_drawn_by_also_where_nothing_was_drawn(home: Home, share: float) -> None:
+    desk = Desk(with_checks(home, f"share = {share}\nper_day = 0"), {"a": SURE, "b": SURE})
+    found = desk.decide()
+    desk.home = with_checks(home, "share = 1")
+    desk.keep(found)
+    assert (checked(home), probability_of(home), found.probability) == (set(), share, share)
+
+
 def test_row_whose_content_changed_is_not_checked_twice(home: Home) -> None:
     desk = Desk(with_checks(home), {"a": SURE})
     desk.publish()

@@ -1,16 +1,12 @@
 """The verb `rescore`, on a project as it is: a performer that changed, what it would decide, and what it then decides."""
 
 import shutil
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 
 import pytest
 from live_project import SMALL_WORKFLOW, Project
 
 from orchestration_project.cli.work import hold_running_lock
-from orchestration_project.stores.files import file_digest
 
 CHANGED = {
     'labels=("angry", "calm"))': 'labels=("angry", "calm"), version="scripted-2")',
@@ -40,20 +36,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     project.kill()
 
 
-def digests(root: Path) -> dict[str, str]:
-    """Digest of every file of a home, with all in its database that SQLite had written beside it."""
-    with closing(sqlite3.connect(root / "ledger.db")) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    files = [path for path in root.rglob("*") if path.is_file() and not path.name.endswith(("-wal", "-shm"))]
-    return {str(path.relative_to(root)): file_digest(path) for path in files}
-
-
 def test_dry_run_shows_what_the_rescore_then_changes(project: Project) -> None:
     newest, first = (batch["batch"] for batch in project.orchestrate("batch", "list", "--json"))
-    before = digests(project.root)
+    before = project.digests()
     found = project.orchestrate("rescore", "--batches", newest, "--dry-run", "--json")
     shown = project.orchestrate("rescore", "--all", "--model-output", "mood", "--dry-run")
-    assert digests(project.root) == before
+    assert project.digests() == before
     (preview,) = found["previews"]
     ids = dict(zip(project.rows("mood", newest)["message_id"], project.rows("note", newest)["text"], strict=True))
     assert (preview["model_output"], preview["batch"], preview["version"], preview["rows"]) == ("mood", newest, 1, 3)

@@ -9,6 +9,7 @@ from switched import switch
 
 from orchestration_project.governance import audit, batch_orders
 from orchestration_project.stores import manifest
+from orchestration_project.stores.audited import published_details
 from orchestration_project.stores.home import Home
 
 RULES = "mood rules"
@@ -78,5 +79,11 @@ def test_they_are_made_anew_where_their_file_is_gone(home: Home, instance: dg.Da
         version = manifest.current(connection, "mood_shadow", batch)
     assert version is not None
     (home.warehouse.root / version.path).unlink()
-    assert run(instance, batch).success
+    result = run(instance, batch)
+    assert result.success
     assert len(rows(home, batch)) == 1
+    (event,) = result.asset_materializations_for_node("mood")
+    assert str(event.metadata["lost in shadow"].value).startswith(f"{version.path} is named in the manifest")
+    with home.ledger.read() as connection:
+        (detail,) = published_details(connection, batch, "mood_shadow")[:1]
+    assert detail["lost"].startswith(f"{version.path} is named in the manifest")

@@ -13,6 +13,7 @@ from reviewed_notes import (
     SURE,
     UNSURE,
     Desk,
+    acting,
     appeal,
     decide,
     let_time_pass,
@@ -26,6 +27,7 @@ from shop_workflow import mood_asset, order, parcel, run, send
 from orchestration_project.core.errors import UnknownName
 from orchestration_project.governance import audit
 from orchestration_project.governance.overdue_reviews import expire
+from orchestration_project.governance.review_orders import reopen
 from orchestration_project.model_output import BATCHES
 from orchestration_project.performers.performer import Performer
 from orchestration_project.performers.scripted import Scripted, same_answer
@@ -250,6 +252,18 @@ def test_verdict_names_the_person_and_the_answer_before_it_is_kept(home: Home) -
     assert [one[:3] for one in asked(found)] == [("reader", "proposed", "calm"), (SAFE.name, "not asked", None)]
     (verdict,) = found["reviews"][0]["verdicts"]
     assert (verdict["person"], verdict["label"], verdict["is_current"]) == ("anna", "merry", True)
+
+
+def test_reopened_review_leaves_the_message_where_its_verdict_put_it(home: Home) -> None:
+    waiting = desk(home, UNSURE)
+    decide(home, "m1", "merry")
+    put(waiting)
+    with home.ledger.write() as connection:
+        batches.set_state(connection, "b1", "done")
+    reopen(acting(home, "ben"), number(home, "m1"), "a doubt")
+    story = whole(home)
+    assert [review["state"] for review in story["model_outputs"][0]["reviews"]] == ["open"]
+    assert (story["state"], story["decisions"][0]["label"]) == ("done", "merry"), "the verdict stands until then"
 
 
 def test_overdue_review_tells_the_default_that_it_took(home: Home) -> None:

@@ -8,6 +8,7 @@ from live_project import SMALL_WORKFLOW, Project
 
 from orchestration_project.dispatch.switch_drill import SwitchDrill
 from orchestration_project.governance import audit
+from orchestration_project.governance.audit import Entry
 from orchestration_project.stores import manifest, switches
 
 REASON = ("--reason", "rehearsal")
@@ -21,9 +22,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     project.kill()
 
 
-def entries(project: Project, action: str) -> list[dict[str, object]]:
+def audited(project: Project) -> list[Entry]:
     with project.home.ledger.read() as connection:
-        return [json.loads(one.detail) for one in audit.entries(connection, print) if one.action == action]
+        return list(audit.entries(connection, print))
+
+
+def entries(project: Project, action: str) -> list[dict[str, object]]:
+    return [json.loads(one.detail) for one in audited(project) if one.action == action]
 
 
 def test_it_measures_puts_back_and_records(project: Project) -> None:
@@ -33,13 +38,18 @@ def test_it_measures_puts_back_and_records(project: Project) -> None:
     assert (found["performer"], found["model_output"], found["rows"]) == ("words", "mood", 1)
     assert found["calls_before"] >= 1
     assert found["answered"] == {"safe label unknown": 1}
-    assert 0 <= found["last_call_seconds"] <= found["safe_seconds"]
+    assert found["last_call_seconds"] <= found["safe_seconds"], "none began once a batch was decided without it"
     with project.home.ledger.read() as connection:
         assert switches.taken_out(connection) == []
         assert manifest.all_current(connection) == before, "nothing was published"
     (drilled,) = entries(project, "drilled")
     assert (drilled["safe_seconds"], drilled["reason"]) == (found["safe_seconds"], "rehearsal")
-    assert len(entries(project, "switched")) == 2
+    (entry,) = [one for one in audited(project) if one.action == "drilled"]
+    said = [(one.actor, json.loads(one.detail)["switch"]) for one in audited(project) if one.action == "switched"]
+    assert [(actor, one["state"], one["is_drill"], one["reason"]) for actor, one in said] == [
+        (entry.actor, "off", True, "rehearsal"),
+        (entry.actor, "on", True, "rehearsal"),
+    ]
 
 
 def test_a_performer_that_there_is_not_is_refused(project: Project) -> None:

@@ -1,5 +1,6 @@
 """Who may switch what, what is written with it, and that a refused order changes nothing."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,13 +10,13 @@ from reviewed_notes import SURE, Desk, acting, actions, everything
 
 from orchestration_project.core.errors import NotEntitled, Refused, UnknownName
 from orchestration_project.governance import audit
-from orchestration_project.governance.promotion import Order, Verdict, judge_candidate, record_verdict
+from orchestration_project.governance.policy import Learning
+from orchestration_project.governance.promotion import Order, Terms, Verdict, judge_candidate, record_verdict
 from orchestration_project.governance.switch_orders import Turn, turn
-from orchestration_project.stores import cascades, outbox, switches, trials
+from orchestration_project.stores import cascades, model_versions, outbox, switches, trials
 from orchestration_project.stores.cascades import KnownCascade
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.schema import AUDIT, OUTBOX
-from orchestration_project.stores.switches import DRILL
 
 OFF = Turn("performer", "reader", "off")
 
@@ -115,10 +116,12 @@ def test_whoever_is_no_operator_may_not(desk: Home) -> None:
 
 
 def test_version_is_known_by_the_first_characters_of_its_digest_and_has_a_successor(desk: Home) -> None:
-    found = turn(desk, Turn("version", f"mood/{CHAMPION.version}", "off", "2"), "learnt from wrong labels")
-    assert (found.name, found.successor) == (f"mood/{CHAMPION.version}", "2")
+    with desk.ledger.write() as connection:
+        model_versions.record(connection, replace(CHAMPION, version="22c4f0", sha256="two"))
+    found = turn(desk, Turn("version", f"mood/{CHAMPION.version}", "off", "22c4"), "learnt from wrong labels")
+    assert (found.name, found.successor) == (f"mood/{CHAMPION.version}", "22c4f0")
     with desk.ledger.read() as connection:
-        assert "- In its place: 2" in connection.execute(sa.select(OUTBOX.c.body)).scalar_one()
+        assert "- In its place: 22c4f0" in connection.execute(sa.select(OUTBOX.c.body)).scalar_one()
 
 
 def test_trial_of_a_version_ends_when_it_is_switched_off(desk: Home) -> None:
@@ -130,8 +133,18 @@ def test_trial_of_a_version_ends_when_it_is_switched_off(desk: Home) -> None:
 
 
 def test_what_a_drill_switched_off_a_person_may_switch_off(desk: Home) -> None:
-    turn(desk, OFF, f"{DRILL}rehearsal")
-    assert turn(desk, OFF, "it is wrong").reason == "it is wrong"
+    drilled = turn(desk, replace(OFF, is_drill=True), "rehearsal")
+    assert drilled.told().endswith(", by olga, for a drill: rehearsal")
+    found = turn(desk, OFF, "it is wrong")
+    assert (found.reason, found.is_drill) == ("it is wrong", False)
+    with desk.ledger.read() as connection:
+        assert switches.get(connection, "performer", "reader") == found
+
+
+def test_a_reason_that_speaks_of_a_drill_makes_none(desk: Home) -> None:
+    assert not turn(desk, OFF, "drill: the fire brigade asked for it").is_drill
+    with pytest.raises(Refused, match="reader is off since"):
+        turn(desk, OFF, "once more")
 
 
 def test_what_nobody_asks_any_more_can_be_switched_on(desk: Home) -> None:
@@ -144,7 +157,9 @@ def test_what_nobody_asks_any_more_can_be_switched_on(desk: Home) -> None:
 @pytest.mark.parametrize("order", [Order(), Order("promote", "1"), Order("rollback", "1")])
 def test_version_that_is_off_is_not_put_in_use(desk: Home, order: Order) -> None:
     found = turn(desk, Turn("version", CHAMPION.name, "off"), "learnt from wrong labels")
-    verdict = judge_candidate(order, CHAMPION, None, [], labels_replaced=False, switch=found)
-    assert verdict == Verdict(False, found.told())
+    terms = Terms(Learning(), was_in_use=True)
+    verdict = judge_candidate(order, CHAMPION, None, [], labels_replaced=False, switch=found, terms=terms)
+    run = f"orchestrate switch version mood {CHAMPION.version} on --reason TEXT"
+    assert verdict == Verdict(False, f"{found.told()}. Run first: {run}")
     back = turn(desk, Turn("version", CHAMPION.name, "on"), "looked at again")
-    assert judge_candidate(order, CHAMPION, None, [], labels_replaced=False, switch=back).is_promoted
+    assert judge_candidate(order, CHAMPION, None, [], labels_replaced=False, switch=back, terms=terms).is_promoted

@@ -10,7 +10,7 @@ from assets.operations.markdown_table import as_markdown
 from orchestration_project.core.contracts import Contract, UtcTime, empty_frame
 from orchestration_project.model_output import governed_asset
 from orchestration_project.model_output.step import Result
-from orchestration_project.stores import batches, halts, measurements
+from orchestration_project.stores import batches, halts
 from orchestration_project.stores.halts import Halt
 from orchestration_project.stores.home import Home
 
@@ -72,7 +72,7 @@ def _record(
 def _way_on(halt: Halt) -> str:
     if not halt.partition:
         return f"Mend the cause, and materialise {halt.asset} again"
-    if halt.reason.startswith(measurements.UNLIKE):
+    if halt.is_anomaly:
         return f"orchestrate halt pass {halt.partition} --reason TEXT"
     return _retry("halt", halt.partition)
 

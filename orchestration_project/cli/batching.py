@@ -44,7 +44,7 @@ def batches_known(
     with prepared_home().ledger.read() as connection:
         halted = {halt.partition for halt in open_halts(connection)}
         found = [
-            {**vars(batch), "state": "halted" if batch.batch in halted and batch.state != "discarded" else batch.state}
+            {**vars(batch), "state": batch.standing(is_halted=batch.batch in halted)}
             for batch in batches.every(connection)
         ]
     shown = [entry for entry in found if state in (None, entry["state"])]
@@ -218,12 +218,13 @@ def _work(home: "Home", batch: str) -> None:
 def _facts(connection: "sa.Connection", batch: str) -> dict[str, Any]:
     from orchestration_project.governance.batch_orders import require_batch
     from orchestration_project.stores import batches, manifest, run_requests
-    from orchestration_project.stores.halts import halted_since
+    from orchestration_project.stores.halts import halted_since, open_halts
 
     found = require_batch(connection, batch)
     halted = {halt.asset: halt.run_id for halt in halted_since(connection, batch)}
     return {
         **vars(found),
+        "state": found.standing(is_halted=bool(open_halts(connection, batch))),
         "messages": {name: count for name, count in batches.count_states(connection, only=[batch]).items() if count},
         "files": batches.files_of(connection, batch),
         "runs": run_requests.all_of(connection, batch),

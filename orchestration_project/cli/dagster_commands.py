@@ -12,7 +12,7 @@ import time
 from contextlib import AbstractContextManager, suppress
 from typing import IO, TYPE_CHECKING
 
-from orchestration_project.cli.printing import ERR
+from orchestration_project.cli.printing import progress
 from orchestration_project.core.errors import OrchestrationError, UnknownName, did_you_mean
 from orchestration_project.core.settings import PROJECT
 from orchestration_project.stores.home import Home
@@ -48,13 +48,13 @@ def run_job(home: Home, job: str, what: str, tags: dict[str, str] | None = None)
         command += ["--tags", json.dumps(tags)]
     log = home.root / "logs" / f"{job}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output, log.open(errors="replace") as written, ERR.status(what) as shown:
+    with log.open("wb") as output, log.open(errors="replace") as written, progress(what) as show:
         process = _start(home, command, output)
         try:
             while (status := _ended(process)) is None:
                 lines = written.read()
                 for step in [*_STEP_STARTED.findall(lines), *map(": ".join, _PROGRESS.findall(lines))]:
-                    shown.update(f"{what}: {step}")
+                    show(f"{what}: {step}")
         except KeyboardInterrupt:
             stop(process)
             raise

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestration_project.cli.on_a_copy import outcome, outcome_on_a_copy
-from orchestration_project.cli.printing import ERR, AsJson, complain, say, say_json, say_table
+from orchestration_project.cli.printing import AsJson, complain, progress, say, say_json, say_table
 from orchestration_project.cli.reasons import Reason, stated
+from orchestration_project.cli.workflow_processes import outcome, outcome_on_a_copy
 
 if TYPE_CHECKING:
     from orchestration_project.stores.home import Home
@@ -66,7 +66,7 @@ def drill_switch_off(
     from orchestration_project.stores.home import prepared_home
 
     home, why = prepared_home(), stated(reason)
-    with tempfile.TemporaryDirectory(prefix="drill-") as folder, ERR.status(f"Switching {name} off and back"):
+    with tempfile.TemporaryDirectory(prefix="drill-") as folder, progress(f"Switching {name} off and back"):
         answer = Path(folder) / "drill.json"
         named = {"ORCHESTRATE_HOME": str(home.root), "DAGSTER_HOME": str(home.dagster)}
         drills = outcome("switch_drill", [LOCATION, str(answer), name, why], answer, folder, named)["drills"]

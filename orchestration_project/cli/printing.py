@@ -6,13 +6,14 @@ A customer's text may hold what would command a terminal, or turn a line round; 
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 PLAIN_WIDTH = 140
 """Columns of a table that does not go to a terminal."""
@@ -22,8 +23,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs."
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Control characters but tab and line feed, and those that override the direction of a line."""
 
-OUT = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
-ERR = Console(stderr=True)
+OUT = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, emoji=False)
+ERR = Console(stderr=True, emoji=False)
 
 
 def visible(text: str) -> str:
@@ -37,17 +38,24 @@ def visible(text: str) -> str:
 
 def say(text: str) -> None:
     """A line of the result."""
-    OUT.print(escape(visible(text)), highlight=False, soft_wrap=True)
+    OUT.print(_shown(text), soft_wrap=True)
 
 
 def note(text: str) -> None:
     """A line about what is going on."""
-    ERR.print(escape(visible(text)), style="dim", highlight=False, soft_wrap=True)
+    ERR.print(_shown(text), style="dim", soft_wrap=True)
 
 
 def complain(text: str) -> None:
     """What went wrong, and what to do next."""
-    ERR.print(f"[bold red]✗[/] {escape(visible(text))}", highlight=False, soft_wrap=True)
+    ERR.print(Text.assemble(("✗", "bold red"), " ", _shown(text)), soft_wrap=True)
+
+
+@contextmanager
+def progress(text: str) -> Generator[Callable[[str], None]]:
+    """What is being done, shown for as long as it takes; call what this gives with what is done next."""
+    with ERR.status(_shown(text)) as status:
+        yield lambda now: status.update(_shown(now))
 
 
 def say_json(value: Any) -> None:
@@ -58,9 +66,12 @@ def say_json(value: Any) -> None:
 
 def say_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> None:
     """Rows as a table."""
-    table = Table(*columns, title=title, title_justify="left", header_style="bold")
+    headline = None if title is None else _shown(title, "table.title")
+    table = Table(title=headline, title_justify="left", header_style="bold")
+    for column in columns:
+        table.add_column(_shown(column))
     for row in rows:
-        table.add_row(*("" if value is None else escape(visible(str(value))) for value in row))
+        table.add_row(*("" if value is None else _shown(str(value)) for value in row))
     OUT.print(table)
 
 
@@ -72,7 +83,7 @@ def say_counts(counts: Mapping[str, int]) -> None:
 
 def say_rule(title: str) -> None:
     """A line across the screen with a title in it."""
-    OUT.rule(f"[bold]{escape(title)}[/]", align="left")
+    OUT.rule(_shown(title, "bold"), align="left")
 
 
 def say_notices(notices: Sequence[Mapping[str, Any]]) -> None:
@@ -81,5 +92,10 @@ def say_notices(notices: Sequence[Mapping[str, Any]]) -> None:
     from rich.panel import Panel
 
     for notice in notices:
-        title = escape(visible(notice["title"]))
-        OUT.print(Panel(Markdown(visible(notice["body"])), title=title, title_align="left"))
+        body = Markdown(visible(notice["body"]))
+        OUT.print(Panel(body, title=_shown(notice["title"]), title_align="left"))
+
+
+def _shown(text: str, style: str = "") -> Text:
+    """The text as it is, whatever in it looks like markup."""
+    return Text(visible(text), style)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestration_project.cli.moments import moment
-from orchestration_project.cli.on_a_copy import outcome_on_a_copy
 from orchestration_project.cli.printing import AsJson, complain, note, say, say_counts, say_json, say_table
 from orchestration_project.cli.reasons import stated
+from orchestration_project.cli.workflow_processes import outcome_on_a_copy
 from orchestration_project.core.errors import Refused
 
 if TYPE_CHECKING:

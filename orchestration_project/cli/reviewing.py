@@ -65,11 +65,7 @@ def listed(
     with prepared_home().ledger.read() as connection:
         if asset is not None:
             cascades.require(connection, asset)
-        found = [
-            one
-            for one in reviews.select(connection)
-            if asset in (None, one.asset) and state in ("all", one.state) and cause in (None, one.cause)
-        ]
+        found = reviews.matching(connection, asset=asset, state=None if state == "all" else state, cause=cause)
     if as_json:
         say_json([facts(one) for one in found])
         return

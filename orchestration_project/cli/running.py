@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestration_project.cli.modelling import METRICS, shown, verdict_of
+from orchestration_project.cli.judgements import judgement_of
+from orchestration_project.cli.modelling import METRICS, shown
 from orchestration_project.cli.printing import (
     AsJson,
     complain,
@@ -46,7 +47,6 @@ def train(
 
     Example: orchestrate train --model sentiment
     """
-    from orchestration_project.cli.modelling import verdict_of
     from orchestration_project.cli.work import run_unless_project_does
     from orchestration_project.governance import people
     from orchestration_project.governance.promotion import Order
@@ -64,7 +64,7 @@ def train(
     )
     _train(home, model, order)
     found = [champion for champion in _in_use(home) if model in (None, champion.family)]
-    judged = {one.family: verdict_of(home, one.family) for one in found}
+    judged = {one.family: judgement_of(home, one.family) for one in found}
     if as_json:
         say_json(
             [
@@ -72,8 +72,10 @@ def train(
                     "model": one.family,
                     "version": one.version,
                     "threshold": one.threshold,
-                    "is_new": judged[one.family][0],
-                    "reason": judged[one.family][1],
+                    "candidate": judged[one.family].candidate,
+                    "is_new": judged[one.family].is_new,
+                    "is_on_trial": judged[one.family].is_on_trial,
+                    "reason": judged[one.family].reason,
                     **one.metrics,
                 }
                 for one in found
@@ -86,8 +88,8 @@ def train(
             ("", *(champion.family for champion in found)),
             [(name, *(one[name] for one in evaluations)) for name in names],
         )
-        for family, (is_new, reason) in judged.items():
-            say(f"{family}: {'in use' if is_new else 'the version in use stays'}; {reason}.")
+        for judgement in judged.values():
+            say(judgement.told())
     run_unless_project_does(home)
 
 
@@ -195,9 +197,6 @@ def _train(home: "Home", model: str | None = None, order: "Order | None" = None)
     tags = None if order is None else order.to_tags()
     job = f"train_{model}" if model else "train"
     run_job(home, job, f"Training {model or 'every model'} (some seconds each)", tags)
-    for champion in _in_use(home):
-        if model in (None, champion.family):
-            note(f"In use: {champion.family} {champion.version}: {verdict_of(home, champion.family)[1]}")
 
 
 def _prepare_samples(home: "Home") -> None:
@@ -209,6 +208,8 @@ def _prepare_samples(home: "Home") -> None:
 
     if not _in_use(home):
         _train(home)
+        for champion in _in_use(home):
+            note(judgement_of(home, champion.family).told())
     with home.ledger.read() as connection:
         fresh = [file for file in sorted(SAMPLES.glob("[!.]*")) if not is_known(connection, file_digest(file))]
     if fresh:

@@ -6,7 +6,6 @@ import typer
 
 from orchestration_project.cli.printing import AsJson, say, say_json, say_table
 from orchestration_project.cli.reasons import Reason, stated
-from orchestration_project.core.errors import Refused
 
 if TYPE_CHECKING:
     from orchestration_project.governance.switch_orders import Turn
@@ -73,27 +72,18 @@ def version(
     """
     from orchestration_project.cli.modelling import put_in_use
     from orchestration_project.governance import people
-    from orchestration_project.governance.switch_orders import Turn
-    from orchestration_project.stores import champions, model_versions
+    from orchestration_project.governance.switch_orders import Turn, heir_of
+    from orchestration_project.stores import champions
     from orchestration_project.stores.home import prepared_home
 
     home, why = prepared_home(), stated(reason)
     people.require(home.settings, "operator")
-    heir = None
-    if successor is not None and state != "off":
-        raise Refused("A successor is given only to a version that is switched off.")
-    if successor is not None:
-        with home.ledger.read() as connection:
-            own = model_versions.find(connection, model, digest).version
-            heir = model_versions.find(connection, model, successor).version
-            used = champions.champion(connection, model)
-        if heir == own:
-            raise Refused(
-                f"{model} {own} cannot supersede itself. Name another version: orchestrate model list {model}"
-            )
-        if used is None or used.version != heir:
-            put_in_use(home, model, heir, why)
-    _turn(Turn("version", f"{model}/{digest}", state, heir), reason)
+    order = Turn("version", f"{model}/{digest}", state, successor)
+    with home.ledger.read() as connection:
+        heir, used = heir_of(connection, order), champions.champion(connection, model)
+    if heir is not None and (used is None or used.version != heir):
+        put_in_use(home, model, heir, why)
+    _turn(order, reason)
 
 
 @app.command()

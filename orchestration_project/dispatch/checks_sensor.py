@@ -11,9 +11,9 @@ import dagster as dg
 import sqlalchemy as sa
 
 from orchestration_project.dispatch.waiting_sensor import waiting_sensor
-from orchestration_project.governance.random_checks import CHECK
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.ledger import now
+from orchestration_project.stores.reviews import CHECK
 from orchestration_project.stores.schema import REVIEWS, VERDICTS
 
 

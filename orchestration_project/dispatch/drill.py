@@ -4,23 +4,17 @@ Its cascade decides on the newest batch that it decided before, once for each pe
 whatever fails: every row is answered once and keeps its contract, no faulty answer is kept, and a call ends in time.
 """
 
-import json
-import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from math import ceil
-from pathlib import Path
 
 import pandas as pd
 import sqlalchemy as sa
-from dagster._core.definitions.reconstruct import ReconstructableRepository
 
-from orchestration_project.core.contracts import arrow_schema, check
-from orchestration_project.core.errors import OrchestrationError, Refused, UnknownName, did_you_mean
-from orchestration_project.model_output.decorators import step_of
-from orchestration_project.model_output.inputs import load
-from orchestration_project.model_output.step import Result, Step
+from orchestration_project.core.contracts import check
+from orchestration_project.dispatch.loaded_steps import answer_with, newest_rows, steps_of
+from orchestration_project.model_output.step import Step
 from orchestration_project.performers.asking import Work
 from orchestration_project.performers.cascade import Cascade, Decisions
 from orchestration_project.performers.decision import answering
@@ -28,9 +22,9 @@ from orchestration_project.performers.faulty import FAULTS, Faulty, Plan
 from orchestration_project.performers.performer import Performer
 from orchestration_project.performers.person import PERSON
 from orchestration_project.performers.turns import CHUNK_ROWS
-from orchestration_project.stores import breakers, champions, manifest
+from orchestration_project.stores import breakers
 from orchestration_project.stores.home import Home, current_home
-from orchestration_project.stores.schema import METADATA, SWITCHES
+from orchestration_project.stores.schema import SWITCHES
 
 LIMIT_SECONDS = 2.0
 """Time limit of a faulty performer, so that a drill of calls that hang is over soon."""
@@ -43,8 +37,6 @@ LATE_SECONDS = 1.0
 
 ANSWERS_ALL_THE_SAME = ("slow",)
 """Faults whose answers are right, if late."""
-
-COPIED_ROWS = 10_000
 
 
 @dataclass
@@ -66,66 +58,21 @@ class Drill:
     broken: list[str] = field(default_factory=lambda: list[str]())
 
 
-def copy_of(home: Home, root: Path) -> Home:
-    """A home with the ledger of another, on SQLite, its secret, the current files of its assets and its models in use."""
-    copy = Home(replace(home.settings, home=root, ledger_url=""))
-    copy.prepare()
-    with home.ledger.read() as source, copy.ledger.write() as target:
-        for table in METADATA.sorted_tables:
-            target.execute(sa.delete(table))
-            found = source.execute(sa.select(table).execution_options(yield_per=COPIED_ROWS))
-            for rows in found.mappings().partitions():
-                target.execute(sa.insert(table), [dict(row) for row in rows])
-        files = [(home.warehouse.root, copy.warehouse.root, version.path) for version in manifest.all_current(source)]
-        files += [(home.root, copy.root, version.path) for version in champions.in_use(source)]
-    for old, new, path in files:
-        if (old / path).is_file():  # one that is gone is refused by whoever wants to read it
-            (new / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(old / path, new / path)
-    if (home.root / "secret").is_file():  # by which a verdict is known to be of what a message still says
-        shutil.copy(home.root / "secret", copy.root / "secret")
-    return copy
-
-
-def steps_of(location: str, name: str | None) -> list[Step]:
-    """The model outputs of a code location, or the one of that name."""
-    repository = ReconstructableRepository.for_module(location, "defs").get_definition()
-    found = [step_of(asset) for asset in repository.assets_defs_by_key.values()]
-    steps = {step.name: step for step in found if step is not None and step.cascade is not None}
-    if name is not None and name not in steps:
-        raise UnknownName(f"There is no model output '{name}'.{did_you_mean(name, steps)}")
-    return [step for key, step in sorted(steps.items()) if name in (None, key)]
-
-
 def drill(home: Home, step: Step) -> Iterator[Drill]:
     """Try every fault of every performer; writes into the home, which must be a copy."""
     assert step.cascade is not None
     with home.ledger.write() as connection:
         connection.execute(sa.delete(SWITCHES))  # each performer is drilled
     batch, rows = newest_rows(home, step)
-    for performer in step.cascade.performers:
-        if performer.kind == PERSON:
-            continue
+    asked = [one for one in step.cascade.performers if one.kind != PERSON]  # nobody waits for people in a drill
+    for performer in asked:
         for fault in FAULTS:
             faulty = Faulty(performer, Plan(fault, seconds=SLOW_SECONDS), limit_seconds=LIMIT_SECONDS)
-            performers = [faulty if one is performer else one for one in step.cascade.performers]
+            performers = [faulty if one is performer else one for one in asked]
             _close_circuits(home, performers)
             decisions = Cascade(*performers, safe_state=step.cascade.safe_state).decide(rows, home)
             faulty.release()
             yield _judged(home, step, batch, rows, faulty, decisions)
-
-
-def newest_rows(home: Home, step: Step) -> tuple[str, pd.DataFrame]:
-    """The newest batch that the step decided on, and what its performers are shown of it."""
-    with home.ledger.read() as connection:
-        versions = manifest.all_current(connection)
-    for version in reversed(versions):
-        if version.asset == step.name and version.rows:
-            inputs = load(home, step.signature, version.partition, (step.name, arrow_schema(step.contract)))
-            result = step.function(**inputs.arguments)
-            frame = result.frame if isinstance(result, Result) else result
-            return version.partition, frame.reset_index(drop=True)
-    raise Refused(f"{step.name} has decided on no row yet. Send messages first, or run: orchestrate demo")
 
 
 def _close_circuits(home: Home, performers: list[Performer]) -> None:
@@ -177,12 +124,10 @@ def broken_promises(step: Step, rows: pd.DataFrame, faulty: Faulty, decisions: D
 def main(location: str, answer: str, name: str | None = None) -> None:
     """Drill in the home that the environment names, a copy; write the outcome, or why there is none, as JSON."""
     home = current_home()
-    try:
-        found = [asdict(one) for step in steps_of(location, name) for one in drill(home, step)]
-        content: dict[str, object] = {"drills": found}
-    except OrchestrationError as error:
-        content = {"refused": str(error)}
-    Path(answer).write_text(json.dumps(content), encoding="utf-8")
+    answer_with(
+        answer,
+        lambda: {"drills": [asdict(one) for step in steps_of(location, name) for one in drill(home, step)]},
+    )
 
 
 if __name__ == "__main__":

@@ -16,12 +16,9 @@ from typing import Any
 import pandas as pd
 import sqlalchemy as sa
 
-from orchestration_project.core.contracts import arrow_schema
 from orchestration_project.core.erasing import ERASED
-from orchestration_project.core.errors import OrchestrationError
-from orchestration_project.dispatch.drill import steps_of
-from orchestration_project.model_output.inputs import Run, load
-from orchestration_project.model_output.step import Result, Step
+from orchestration_project.dispatch.loaded_steps import answer_with, rows_to_decide, steps_of
+from orchestration_project.model_output.step import Step
 from orchestration_project.performers.person import PERSON
 from orchestration_project.performers.reuse import erased
 from orchestration_project.stores import manifest
@@ -115,10 +112,7 @@ def compared(name: str, version: manifest.Version, before: pd.DataFrame, after: 
 
 def _decided_again(home: Home, step: Step, batch: str, before: pd.DataFrame) -> pd.DataFrame:
     assert step.cascade is not None
-    run = Run("dry-run", {}, lambda _: None)
-    inputs = load(home, step.signature, batch, (step.name, arrow_schema(step.contract)), run)
-    result = step.function(**inputs.arguments)
-    rows = result.frame if isinstance(result, Result) else result
+    rows = rows_to_decide(home, step, batch)
     limit_seconds, stands = step.limit_seconds, erased(before)
     return step.cascade.decide(rows, home, stands, asset=step.name, partition=batch, limit_seconds=limit_seconds).frame
 
@@ -146,12 +140,12 @@ def main(location: str, answer: str, order: str) -> None:
     """
     home = current_home()
     asked = json.loads(Path(order).read_text(encoding="utf-8"))
-    try:
-        found = previews(home, steps_of(location, asked["model_output"]), asked["batches"])
-        content: dict[str, object] = {"previews": [asdict(one) for one in found]}
-    except OrchestrationError as error:
-        content = {"refused": str(error)}
-    Path(answer).write_text(json.dumps(content), encoding="utf-8")
+
+    def found() -> dict[str, Any]:
+        steps = steps_of(location, asked["model_output"])
+        return {"previews": [asdict(one) for one in previews(home, steps, asked["batches"])]}
+
+    answer_with(answer, found)
 
 
 if __name__ == "__main__":

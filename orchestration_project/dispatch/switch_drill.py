@@ -9,6 +9,7 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from orchestration_project.core.errors import OrchestrationError, Refused, UnknownName, did_you_mean
-from orchestration_project.dispatch.drill import newest_rows, steps_of
+from orchestration_project.dispatch.loaded_steps import newest_rows, steps_of
 from orchestration_project.governance import audit, people
 from orchestration_project.governance.switch_orders import Turn, turn, turn_in
 from orchestration_project.model_output.step import Step
@@ -25,7 +26,7 @@ from orchestration_project.performers.performer import Performer, Prepared
 from orchestration_project.performers.person import PERSON
 from orchestration_project.stores import switches
 from orchestration_project.stores.home import Home, current_home
-from orchestration_project.stores.switches import DRILL, Switch
+from orchestration_project.stores.switches import Switch
 
 EVER = datetime(1970, 1, 1, tzinfo=UTC)
 """Since when a performer is on that nobody switched before a drill: what speaks against it counts on."""
@@ -39,8 +40,8 @@ WARM_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class SwitchDrill:
-    """What became of a drill. `last_call_seconds` is how long after the switch the last call began (0: none did),
-    `safe_seconds` when the first batch was decided without the performer, and `answered` by whom.
+    """What became of a drill. `last_call_seconds` is how long after the switch the last call began (0: none did) while the
+    performer was off, `safe_seconds` when the first batch was decided without it, and `answered` by whom.
     """
 
     performer: str
@@ -81,11 +82,11 @@ def drill_switch(home: Home, step: Step, name: str, reason: str) -> SwitchDrill:
 
     Refused where it is out already.
     """
-    people.require(home.settings, "operator")
+    person = people.require(home.settings, "operator")
     with home.ledger.read() as connection:
         known = switches.get(connection, "performer", name)
     if known is not None and known.state != "on":
-        raise Refused(f"{known.told()}. A drill takes one that is on.")
+        raise Refused(f"{known.told()}. A drill takes one that is on. Switch it on first.")
     batch, rows = newest_rows(home, step)
     begun: list[float] = []
     decided: list[tuple[float, dict[str, int]]] = []
@@ -94,17 +95,18 @@ def drill_switch(home: Home, step: Step, name: str, reason: str) -> SwitchDrill:
     thread.start()
     try:
         _wait(lambda: bool(begun), thread, WARM_SECONDS, f"{name} was not asked about batch {batch}")
-        off = turn(home, Turn("performer", name, "off"), f"{DRILL}{reason}")
+        off = turn(home, Turn("performer", name, "off", is_drill=True), reason)
         try:
             switched, calls_before = time.monotonic(), len(begun)
             _wait(lambda: any(name not in by for at, by in decided if at > switched), thread, WARM_SECONDS, "no answer")
+            back_at = time.monotonic()
         finally:
             _put_back(home, known, off, reason)
     finally:
         stop.set()
         thread.join()
     safe_at, answered = next((at, by) for at, by in decided if at > switched and name not in by)
-    late = [at - switched for at in begun if switched < at < safe_at]
+    late = [at - switched for at in begun if switched < at < back_at]
     found = SwitchDrill(
         name,
         step.name,
@@ -116,7 +118,7 @@ def drill_switch(home: Home, step: Step, name: str, reason: str) -> SwitchDrill:
         answered=answered,
     )
     with home.ledger.write() as connection:
-        audit.append(connection, "drilled", f"performer {name}", {**asdict(found), "reason": reason})
+        audit.append(connection, "drilled", f"performer {name}", {**asdict(found), "reason": reason}, person.name)
     return found
 
 
@@ -125,8 +127,8 @@ def _put_back(home: Home, before: Switch | None, drilled: Switch, reason: str) -
     since = before.switched_at if before else EVER
     with home.ledger.write() as connection:
         if switches.get(connection, drilled.kind, drilled.name) == drilled:
-            back = Turn(drilled.kind, drilled.name, "on")
-            turn_in(connection, back, f"{DRILL}over, {reason}", drilled.person, switched_at=since)
+            back = Turn(drilled.kind, drilled.name, "on", is_drill=True)
+            turn_in(connection, back, reason, drilled.person, switched_at=since)
 
 
 def _decide_again(
@@ -149,12 +151,11 @@ def _decide_again(
         decided.append((time.monotonic(), by if not calls.get(name) else {**by, name: by.get(name, 0)}))
 
 
-def _wait(is_so: object, thread: threading.Thread, seconds: float, otherwise: str) -> None:
-    assert callable(is_so)
+def _wait(is_so: Callable[[], bool], thread: threading.Thread, seconds: float, otherwise: str) -> None:
     until = time.monotonic() + seconds
     while not is_so():
         if not thread.is_alive() or time.monotonic() > until:
-            raise Refused(f"The drill has no outcome: {otherwise}. Everything is as it was.")
+            raise Refused(f"The drill has no outcome: {otherwise}. Everything is as it was. Look: orchestrate status")
         time.sleep(0.001)
 
 

@@ -64,7 +64,7 @@ def pass_halt(home: Home, batch: str, asset: str | None, reason: str) -> str:
     person = people.require(home.settings, "operator")
     with home.ledger.write() as connection:
         halt = require_halt(connection, batch, asset)
-        if not halt.reason.startswith(measurements.UNLIKE):
+        if not halt.is_anomaly:
             raise Refused(
                 f"{halt.asset} of batch {batch} is not halted by an anomaly: {halt.reason} "
                 f"Mend the cause and run: orchestrate halt retry {batch}"

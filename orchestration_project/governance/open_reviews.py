@@ -2,7 +2,7 @@
 closed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -47,7 +47,7 @@ def keep_reviews(
         for (message_id, digest), row in wanted.items()
         if not {(message_id, digest), (message_id, reviews.ANY_CONTENT)} & settled and (message_id, digest) not in still
     ]
-    _open(connection, policy, asset, partition, frame, new)
+    open_for(connection, new, policy.reviews.respond_hours, asset=asset, partition=partition, frame=frame)
     return len(new)
 
 
@@ -55,40 +55,42 @@ def keep_urgent(
     connection: sa.Connection, policy: Policy, *, asset: str, partition: str, frame: pd.DataFrame, urgent: pd.DataFrame
 ) -> None:
     """Open a review beside each row that cannot wait and had none on what it says, in the transaction that publishes."""
+    if urgent.empty:
+        return
     known = reviews.of_batch(connection, asset, partition)
-    had = {(one.message_id, one.content_digest) for one in known if one.cause == "urgent"}
+    had = {(one.message_id, one.content_digest) for one in known if one.cause == reviews.URGENT}
     new = [row for row in records(urgent) if (row["message_id"], row["content_digest"]) not in had]
-    _open(connection, policy, asset, partition, frame, new)
+    open_for(connection, new, policy.reviews.respond_hours, asset=asset, partition=partition, frame=frame)
 
 
-def _open(
+def open_for(
     connection: sa.Connection,
-    policy: Policy,
+    rows: Sequence[Mapping[str, Any]],
+    respond_hours: float,
+    *,
     asset: str,
     partition: str,
     frame: pd.DataFrame,
-    rows: list[dict[str, Any]],
 ) -> None:
-    proposals = proposals_of(frame, {row["message_id"] for row in rows})
-    respond_by = now() + timedelta(hours=policy.reviews.respond_hours)
+    """Open a review for each of the rows (columns of `person.let_wait`), with the decision on it as its proposal."""
+    proposals = _proposals(frame, {row["message_id"] for row in rows})
+    shared: dict[str, Any] = {"asset": asset, "partition": partition}
+    shared["respond_by"] = now() + timedelta(hours=respond_hours)
     reviews.insert(
         connection,
         [
             {
-                "asset": asset,
-                "partition": partition,
-                "message_id": row["message_id"],
-                "content_digest": row["content_digest"],
-                "cause": row["cause"],
+                **shared,
+                **{name: row[name] for name in ("message_id", "content_digest", "cause")},
+                "probability": row["probability"] if row["cause"] == reviews.CHECK else None,
                 "proposal": {**proposals[row["message_id"]], "runner_up": row["runner_up"] or None},
-                "respond_by": respond_by,
             }
             for row in rows
         ],
     )
 
 
-def proposals_of(frame: pd.DataFrame, message_ids: set[str]) -> Mapping[str, dict[str, Any]]:
+def _proposals(frame: pd.DataFrame, message_ids: set[str]) -> Mapping[str, dict[str, Any]]:
     """Message → the decision on it, with None for what is missing, which JSON has no other word for."""
     chosen = frame.loc[frame["message_id"].isin(message_ids), ["message_id", *PROPOSED]].astype("object")
     return {row.pop("message_id"): row for row in records(chosen.where(chosen.notna(), None))}

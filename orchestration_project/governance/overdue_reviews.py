@@ -1,7 +1,7 @@
 """Reviews that nobody decided in time: they take the policy's default, which accepts nothing, and somebody is told.
 
-A check on an accepted answer ends then without a verdict, and so does a review beside a row that could not wait; an appeal goes to a lead, and waits on; a review that was
-reopened is decided as it was, for its verdict stands.
+A check on an accepted answer ends then without a verdict, and so does a review beside a row that could not wait; an
+appeal goes to a lead, and waits on; a review that was reopened is decided as it was, for its verdict stands.
 """
 
 from collections import defaultdict
@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from orchestration_project.governance import audit
-from orchestration_project.governance.policy import Policy, read_policy
+from orchestration_project.governance.policy import ACTOR, Policy, read_policy
 from orchestration_project.governance.review_orders import request_run
 from orchestration_project.stores import outbox, reviews, verdicts
 from orchestration_project.stores.home import Home
@@ -20,9 +20,6 @@ from orchestration_project.stores.ledger import now
 from orchestration_project.stores.outbox import Notice
 from orchestration_project.stores.reviews import Review
 from orchestration_project.stores.schema import REVIEWS
-
-POLICY = "policy"
-"""The actor of what the policy does by itself."""
 
 _C = REVIEWS.c
 
@@ -47,7 +44,7 @@ def _expire(connection: sa.Connection, asset: str, batch: str, late: Sequence[Re
     reviewed = {verdict.review_id for verdict in verdicts.of_batch(connection, asset, batch)}
     appeals = [review for review in late if review.cause == "appeal"]
     reopened = [review for review in late if review.cause != "appeal" and review.review_id in reviewed]
-    beside = [review for review in late if review.cause in ("urgent", "check") and review not in reopened]
+    beside = [review for review in late if review.cause in reviews.BESIDE and review not in reopened]
     undecided = [review for review in late if review.cause not in reviews.ASKED_FOR and review not in reopened]
     reviews.update(connection, [review.review_id for review in beside], state="closed", closed_at=now())
     reviews.update(connection, [review.review_id for review in reopened], state="decided", closed_at=now())
@@ -58,11 +55,11 @@ def _expire(connection: sa.Connection, asset: str, batch: str, late: Sequence[Re
         proposal = {**review.proposal, "default": default}
         reviews.update(connection, [review.review_id], state="overdue", closed_at=now(), proposal=proposal)
     request = request_run(connection, undecided[0], "") if undecided else None
-    checks, urgent = ([one for one in beside if one.cause == cause] for cause in ("check", "urgent"))
+    checks, urgent = ([one for one in beside if one.cause == cause] for cause in (reviews.CHECK, reviews.URGENT))
     numbers = {"undecided": undecided, "urgent": urgent, "reopened": reopened, "checks": checks, "appeals": appeals}
     detail: dict[str, Any] = {name: [review.review_id for review in own] for name, own in numbers.items() if own}
     audit.append(
-        connection, "reviews overdue", f"{asset}/{batch}", {**detail, "default": default, "request": request}, POLICY
+        connection, "reviews overdue", f"{asset}/{batch}", {**detail, "default": default, "request": request}, ACTOR
     )
     lines = [f"- {len(own)} {name}" for name, own in numbers.items() if own]
     lines += [f"- What follows: {_default_told(default)}"] if undecided else []

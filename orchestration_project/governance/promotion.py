@@ -12,7 +12,6 @@
    somebody approves of it by ordering its promotion. Another version takes its place only when a person orders that.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
@@ -26,6 +25,7 @@ from orchestration_project.governance import audit, people
 from orchestration_project.governance.policy import Learning
 from orchestration_project.governance.trial_results import TrialResult
 from orchestration_project.stores import batches, champions, model_versions, switches, trials
+from orchestration_project.stores.audited import details_of
 from orchestration_project.stores.model_versions import ModelVersion
 from orchestration_project.stores.schema import AUDIT
 from orchestration_project.stores.switches import Switch
@@ -110,28 +110,31 @@ def judge_candidate(
     differences: Sequence[Difference],
     *,
     labels_replaced: bool,
-    switch: Switch | None = None,
-    terms: Terms | None = None,
+    switch: Switch | None,
+    terms: Terms,
 ) -> Verdict:
     """Hold a candidate to the rules above.
 
-    `switch` is the last word on the candidate; without `terms` none is tried. `differences` are those of its F1 against the incumbent's on the same holdout; empty when the incumbent's file can
-    no longer be read, so that it decides nothing any more and stands in nobody's way.
+    `switch` is the last word on the candidate; None: it never was switched. `differences` are those of its F1 against the
+    incumbent's on the same holdout; empty when the incumbent's file can no longer be read, so that it decides nothing any
+    more and stands in nobody's way.
     """
+    named = f"{candidate.family} {candidate.version}"
     if switch is not None and switch.state == "off":
-        return Verdict(False, switch.told())
+        return Verdict(False, f"{switch.told()}. Run first: orchestrate switch version {named} on --reason TEXT")
     if incumbent is None:
         return Verdict(True, _with(order, "the first version of its family"))
     if (incumbent.version, incumbent.sha256) == (candidate.version, candidate.sha256):
         return Verdict(False, "the same labels and code gave the version in use")
     if order.action == "rollback":
-        if terms is not None and not terms.was_in_use:
-            return Verdict(False, "it never was in use, and nobody can go back to it; promote it")
+        if not terms.was_in_use:
+            promote = f"orchestrate model promote {named} --reason TEXT"
+            return Verdict(False, f"it never was in use, and nobody can go back to it. Run: {promote}")
         return Verdict(True, _with(order, f"back from {incumbent.version}"))
     verdict = _judge_differences(order, candidate, incumbent, differences, labels_replaced=labels_replaced)
-    if terms is None or terms.was_in_use or not verdict.is_promoted:
+    if terms.was_in_use or not verdict.is_promoted:
         return verdict
-    return _judge_trial(order, candidate, verdict, terms, is_comparable=bool(differences))
+    return _judge_trial(order, candidate, incumbent, verdict, terms, is_comparable=bool(differences))
 
 
 def _judge_differences(
@@ -157,7 +160,13 @@ def _judge_differences(
 
 
 def _judge_trial(
-    order: Order, candidate: ModelVersion, verdict: Verdict, terms: Terms, *, is_comparable: bool
+    order: Order,
+    candidate: ModelVersion,
+    incumbent: ModelVersion,
+    verdict: Verdict,
+    terms: Terms,
+    *,
+    is_comparable: bool,
 ) -> Verdict:
     """Rule 6. Where nothing can be compared (another label set, a version in use that cannot be read) nobody waits for
     answers in shadow; approval is asked for all the same.
@@ -175,7 +184,7 @@ def _judge_trial(
         told = f"on trial from now on: {verdict.reason}"
         return Verdict(False, told, is_on_trial=True, even_if_worse=order.even_if_worse)
     if terms.result.answers < wanted:
-        return Verdict(False, f"still on trial: {terms.result.answers:,} of {wanted:,} answers in shadow", True)
+        return Verdict(False, f"still on trial: {terms.result.told(wanted)}", True)
     is_shown = terms.result.decided >= LEAST_DECIDED and not (order.even_if_worse or trial.even_if_worse)
     if is_shown and (found := worse(terms.result.differences)):
         which = ", ".join(f"{_name(one)} {_interval(one)}" for one in found[:3])
@@ -183,12 +192,22 @@ def _judge_trial(
             False, f"worse than the version in use on {terms.result.decided} rows that people decided: {which}"
         )
     if policy.approval != "nobody" and order.action != "promote":
-        promote = f"orchestrate model promote {candidate.family} {candidate.version} --reason TEXT"
-        return Verdict(False, f"its trial is over, and it waits for approval: {promote}", True)
+        told = f"its trial is over, and it waits for approval: {how_to_approve(trial, incumbent)}"
+        return Verdict(False, told, is_on_trial=True)
     if policy.approval == "somebody_else" and order.person == trial.trained_by:
-        return Verdict(False, f"{order.person} had it trained, and may not approve of it", True)
+        return Verdict(False, f"{order.person} had it trained, and may not approve of it. Ask another approver", True)
     told = f"{terms.result.answers:,} answers in shadow" if wanted else "approved"
     return Verdict(True, f"{verdict.reason}; {told}")
+
+
+def how_to_approve(trial: Trial, used: ModelVersion | None) -> str:
+    """The command by which somebody approves of the version on trial, with the options that its promotion wants beside the
+    version in use.
+    """
+    version = trial.version
+    options = " --even-if-worse" * trial.even_if_worse
+    options += " --new-labels" * (used is not None and set(used.labels) != set(version.labels))
+    return f"orchestrate model promote {version.family} {version.version}{options} --reason TEXT"
 
 
 def by_whom(settings: Settings, order: Order, tags: Mapping[str, str]) -> Order:
@@ -251,8 +270,7 @@ def _trained_by(connection: sa.Connection, version: ModelVersion, person: str) -
 
 
 def _entries_on(connection: sa.Connection, version: ModelVersion, *actions: str) -> list[dict[str, Any]]:
-    query = sa.select(AUDIT.c.detail).where(AUDIT.c.subject == version.name, AUDIT.c.action.in_(actions))
-    return [json.loads(detail) for detail in connection.execute(query.order_by(AUDIT.c.sequence)).scalars()]
+    return details_of(connection, AUDIT.c.subject == version.name, AUDIT.c.action.in_(actions))
 
 
 def _refuse_switched(connection: sa.Connection, version: ModelVersion) -> None:

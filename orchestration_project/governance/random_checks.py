@@ -14,7 +14,6 @@ these say how often accepted answers are wrong (see `live_errors`).
 import hmac
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,14 +21,12 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from orchestration_project.core.contracts import records
-from orchestration_project.governance.open_reviews import proposals_of
+from orchestration_project.governance.open_reviews import open_for
 from orchestration_project.governance.policy import Checks, Policy
 from orchestration_project.stores import draws, manifest, reviews
 from orchestration_project.stores.ledger import now
-from orchestration_project.stores.reviews import Cause
+from orchestration_project.stores.reviews import CHECK
 from orchestration_project.stores.schema import REVIEWS
-
-CHECK: Cause = "check"
 
 HISTORY = timedelta(days=7)
 """How far back it is looked how many rows are accepted a day."""
@@ -71,7 +68,10 @@ def chance_of(connection: sa.Connection, policy: Checks, asset: str, partition: 
     fixed = draws.probability_of(connection, asset, partition)
     if fixed is None and manifest.latest(connection, asset, partition) is not None:
         fixed = 0.0
-    return _chance(connection, policy, asset, fixed)
+    moment = now()
+    before = draws.drawn_since(connection, asset, moment - HISTORY)
+    days = (moment - before.first_at) / DAY if before.first_at else 0.0
+    return Chance(asset, policy, fixed, before.accepted, min(max(days, 1.0), HISTORY / DAY))
 
 
 def drawable(frame: pd.DataFrame) -> pd.Series:
@@ -81,55 +81,31 @@ def drawable(frame: pd.DataFrame) -> pd.Series:
 
 
 def keep_checks(
-    connection: sa.Connection, policy: Policy, *, asset: str, partition: str, frame: pd.DataFrame, drawn: pd.DataFrame
+    connection: sa.Connection,
+    policy: Policy,
+    *,
+    asset: str,
+    partition: str,
+    frame: pd.DataFrame,
+    drawn: pd.DataFrame,
+    probability: float,
 ) -> int:
     """Open a review for each row that is drawn and had none, in the transaction that publishes the decisions; returns
-    how many. `frame` are the decisions that are published, `drawn` those that were drawn (see `person.let_wait`).
+    how many. `frame` are the decisions that are published, `drawn` those that were drawn (see `person.let_wait`), with
+    this probability.
     """
-    _keep_probability(connection, policy.checks, asset, partition, int(drawable(frame).sum()), drawn)
+    last = manifest.latest(connection, asset, partition)
+    if last is None or last.version == 1:  # of a batch that was published before any row could be drawn nothing is kept
+        accepted = int(drawable(frame).sum())
+        draws.record(connection, asset=asset, partition=partition, probability=probability, accepted=accepted)
     known = _checked(connection, asset, drawn["message_id"].tolist())
     rows = [
         row
         for row in records(drawn)
         if not {(row["message_id"], partition), (row["message_id"], row["content_digest"])} & known
     ]
-    proposals = proposals_of(frame, {row["message_id"] for row in rows})
-    shared: dict[str, Any] = {"asset": asset, "partition": partition, "cause": CHECK}
-    shared["respond_by"] = now() + timedelta(hours=policy.checks.respond_hours)
-    reviews.insert(
-        connection,
-        [
-            {
-                **shared,
-                "message_id": row["message_id"],
-                "content_digest": row["content_digest"],
-                "probability": row["probability"],
-                "proposal": {**proposals[row["message_id"]], "runner_up": row["runner_up"] or None},
-            }
-            for row in rows
-        ],
-    )
+    open_for(connection, rows, policy.checks.respond_hours, asset=asset, partition=partition, frame=frame)
     return len(rows)
-
-
-def _keep_probability(
-    connection: sa.Connection, policy: Checks, asset: str, partition: str, accepted: int, drawn: pd.DataFrame
-) -> None:
-    """Have later runs of the batch draw as this one; nothing for a batch that was published before any row could be
-    drawn.
-    """
-    last = manifest.latest(connection, asset, partition)
-    if last is not None and last.version > 1:
-        return
-    used = drawn["probability"].max() if len(drawn) else _chance(connection, policy, asset).probability(accepted)
-    draws.record(connection, asset=asset, partition=partition, probability=float(used), accepted=accepted)
-
-
-def _chance(connection: sa.Connection, policy: Checks, asset: str, fixed: float | None = None) -> Chance:
-    moment = now()
-    before = draws.drawn_since(connection, asset, moment - HISTORY)
-    days = (moment - before.first_at) / DAY if before.first_at else 0.0
-    return Chance(asset, policy, fixed, before.accepted, min(max(days, 1.0), HISTORY / DAY))
 
 
 def _checked(connection: sa.Connection, asset: str, message_ids: list[str]) -> set[tuple[str, str]]:

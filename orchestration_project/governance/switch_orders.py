@@ -24,13 +24,14 @@ from orchestration_project.stores.switches import IN_WORDS, STATES, Kind, State,
 @dataclass(frozen=True)
 class Turn:
     """What is to be switched, and to which state. A version is named FAMILY/VERSION; `successor` is the one in use in its
-    place.
+    place. `is_drill`: for a drill, which puts back what was before.
     """
 
     kind: Kind
     name: str
     state: State
     successor: str | None = None
+    is_drill: bool = False
 
 
 def turn(home: Home, order: Turn, reason: str) -> Switch:
@@ -50,12 +51,15 @@ def turn_in(
     """
     is_back = order.state == "on" and switches.get(connection, order.kind, order.name) is not None
     name = order.name if is_back else _known(connection, order)  # also of what was renamed since
+    heir = heir_of(connection, order)
     before = switches.get(connection, order.kind, name)
     was = before.state if before else "on"
-    is_same = was == order.state and (before is None or before.successor == order.successor)
+    is_same = was == order.state and (before is None or before.successor == heir)
     if is_same and not (before and before.is_drill):  # a person's word counts behind a drill's
-        raise Refused(before.told() + "." if before else f"{name} is on, and never was switched.")
-    switch = Switch(order.kind, name, order.state, order.successor, person, reason, switched_at or now())
+        told = before.told() if before else f"{name} is on, and never was switched"
+        raise Refused(f"{told}. Nothing was changed; see: orchestrate switch list")
+    since = switched_at or now()
+    switch = Switch(order.kind, name, order.state, heir, person, reason, since, order.is_drill)
     switches.put(connection, switch)
     detail = {"was": was, "switch": switch.facts()}
     trial = trials.of_family(connection, name.partition("/")[0]) if order.kind == "version" else None
@@ -67,6 +71,21 @@ def turn_in(
     return switch
 
 
+def heir_of(connection: sa.Connection, order: Turn) -> str | None:
+    """The full digest of the version that is in use in the place of the one that is switched off; None where the order
+    names none.
+    """
+    if order.successor is None:
+        return None
+    if (order.kind, order.state) != ("version", "off"):
+        raise Refused("A successor is given only to a version that is switched off. Leave it out.")
+    family, _, own = _version(connection, order.name).partition("/")
+    heir = model_versions.find(connection, family, order.successor).version
+    if heir == own:
+        raise Refused(f"{family} {own} cannot supersede itself. Name another: orchestrate model list {family}")
+    return heir
+
+
 def _known(connection: sa.Connection, order: Turn) -> str:
     """The full name of what the order names, which exists and may have that state."""
     if order.kind not in get_args(Kind):
@@ -74,8 +93,6 @@ def _known(connection: sa.Connection, order: Turn) -> str:
     if order.state not in STATES[order.kind]:
         states = ", ".join(STATES[order.kind])
         raise Refused(f"A switch of the kind {order.kind} cannot be '{order.state}'. Choose one of: {states}.")
-    if order.successor is not None and (order.kind, order.state) != ("version", "off"):
-        raise Refused("A successor is given only to a version that is switched off.")
     if order.kind == "version":
         return _version(connection, order.name)
     known = cascades.every(connection)
@@ -119,7 +136,11 @@ def _in_order(cascade: KnownCascade) -> str:
 
 def _notice(switch: Switch, was: State) -> Notice:
     what = f"version {switch.name}" if switch.kind == "version" else switch.name
-    lines = [f"Why: {switch.reason}", f"Who: {switch.person}", f"Before: {IN_WORDS[was]}"]
+    lines = [
+        f"Why: {switch.reason}",
+        f"Who: {switch.person}{', for a drill' * switch.is_drill}",
+        f"Before: {IN_WORDS[was]}",
+    ]
     lines += [f"In its place: {switch.successor}"] if switch.successor else []
     lines += ["What follows: nothing more is decided by it from now on, also in batches under way"] * (
         switch.state in ("off", "shadow")

@@ -2,7 +2,7 @@
 `sentiment`. It is no input of anything, and its version is published in the transaction that publishes the decisions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -36,24 +36,37 @@ class ShadowAnswer(Contract):
 
 @dataclass(frozen=True)
 class Shadow:
-    """The shadow answers of a batch, written to a file and not published yet. `before` is the version in use."""
+    """The shadow answers of a batch, written to a file and not published yet. `before` is the version in use; `lost` why
+    what it holds is not among them, empty where it is.
+    """
 
     table: str
     file: StoredFile
     before: int
     rows: pd.DataFrame
+    lost: str = ""
 
     @classmethod
     def of(
-        cls, home: Home, asset: str, partition: str, run_id: str, decisions: Decisions, good: pd.DataFrame
+        cls,
+        home: Home,
+        asset: str,
+        partition: str,
+        run_id: str,
+        decisions: Decisions,
+        good: pd.DataFrame,
+        tell: Callable[[str], object],
     ) -> Self | None:
         """Those that were given now, and those of earlier runs, on messages whose decisions passed the gate (`good`); None
-        where there are none.
+        where there are none. `tell` gets that earlier ones are lost.
         """
-        name = f"{asset}_shadow"
+        name = manifest.shadow_of(asset)
         with home.ledger.read() as connection:
             before = manifest.current(connection, name, partition)
-        found = pd.concat([_known(home, before), _given(decisions)], ignore_index=True)
+        known, lost = _known(home, before)
+        if lost:
+            tell(lost)
+        found = pd.concat([known, _given(decisions)], ignore_index=True)
         found = found[found["message_id"].isin(good["message_id"])].drop_duplicates(KEY, keep="last")
         if found.empty:
             return None
@@ -61,7 +74,7 @@ class Shadow:
         rows = found.assign(decided=found["message_id"].map(decided).astype("str")).sort_values(KEY)
         table = pyarrow.Table.from_pandas(rows, schema=arrow_schema(ShadowAnswer), preserve_index=False)
         file = home.warehouse.write(name, partition, run_id, table)
-        return cls(name, file, before.version if before else 0, rows)
+        return cls(name, file, before.version if before else 0, rows, lost)
 
     def publish(
         self, connection: sa.Connection, partition: str, run_id: str, inputs: Mapping[str, int]
@@ -77,12 +90,13 @@ class Shadow:
             inputs=inputs,
         )
         detail = {"rows": len(self.rows), "run_id": run_id, **version.facts()}
+        detail |= {"lost": self.lost} if self.lost else {}
         audit.append(connection, "published", f"{self.table}/{partition}", detail)
         return version
 
     def facts(self) -> dict[str, Any]:
         """How often each performer in shadow answered, and answered as was decided, for metadata."""
-        facts: dict[str, Any] = {}
+        facts: dict[str, Any] = {"lost in shadow": self.lost} if self.lost else {}
         for (performer, version), own in self.rows.groupby(["performer", "version"]):
             alike = int((own["label"] == own["decided"]).sum())
             facts[f"{performer} {version} in shadow"] = f"{alike} of {len(own)} as decided"
@@ -94,9 +108,9 @@ def _given(decisions: Decisions) -> pd.DataFrame:
     return pd.DataFrame(columns=columns) if decisions.shadow is None else decisions.shadow[columns]
 
 
-def _known(home: Home, version: manifest.Version | None) -> pd.DataFrame | None:
-    """Earlier answers; none where their file is gone, for nothing rests on them."""
+def _known(home: Home, version: manifest.Version | None) -> tuple[pd.DataFrame | None, str]:
+    """Earlier answers, or why they are lost: the batch goes on without them, for no decision rests on them."""
     try:
-        return None if version is None else home.warehouse.read(version.path).to_pandas()
-    except ArtifactRefused:
-        return None
+        return None if version is None else home.warehouse.read(version.path).to_pandas(), ""
+    except ArtifactRefused as refusal:
+        return None, str(refusal)

@@ -21,7 +21,7 @@ from orchestration_project.model_output.computed import Computed, of_own_message
 from orchestration_project.model_output.gate import Judgement, check_results, judge
 from orchestration_project.model_output.in_time import in_time
 from orchestration_project.model_output.inputs import Inputs, Run, Signature, load
-from orchestration_project.model_output.materialisation import shown
+from orchestration_project.model_output.materialisation import data_version, shown
 from orchestration_project.model_output.measures import Seen
 from orchestration_project.model_output.publication import Outcome
 from orchestration_project.model_output.redacted import redact_error, redacted
@@ -159,7 +159,9 @@ def _attempt(step: Step, context: dg.AssetExecutionContext, home: Home, partitio
     notices = _notices(step, judgement)
     shadow = None
     if computed.decisions is not None:
-        shadow = Shadow.of(home, step.name, partition, outcome.run_id, computed.decisions, checked.good)
+        shadow = Shadow.of(
+            home, step.name, partition, outcome.run_id, computed.decisions, checked.good, context.log.warning
+        )
         computed.metadata = {**computed.metadata, **(shadow.facts() if shadow else {})}
     version = publication.publish(
         home,
@@ -168,7 +170,7 @@ def _attempt(step: Step, context: dg.AssetExecutionContext, home: Home, partitio
         replaces=replaces,
         inputs=inputs.versions,
         notices=notices,
-        record=_recorded(step, home, outcome, inputs, computed, found, shadow),
+        record=_recorded(step, outcome, inputs, computed, found, shadow),
     )
     if notices:
         outbox.deliver(home, context.log.info)
@@ -179,7 +181,7 @@ def _attempt(step: Step, context: dg.AssetExecutionContext, home: Home, partitio
         result = dg.MaterializeResult(
             metadata=shown(computed, judgement, version),
             check_results=results,
-            data_version=dg.DataVersion(version.sha256[:16]),
+            data_version=data_version(checked.good, contract, home.secret),
         )
         yield redacted(result, ids)
     else:
@@ -266,7 +268,6 @@ def _look(step: Step, home: Home, partition: str, computed: Computed, judgement:
 
 def _recorded(
     step: Step,
-    home: Home,
     outcome: Outcome,
     inputs: Inputs,
     computed: Computed,
@@ -283,7 +284,7 @@ def _recorded(
             shadow.publish(connection, partition, outcome.run_id, inputs.versions)
         if step.cascade is not None and computed.decisions is not None:
             published = {row["message_id"] for row in rows}
-            record_reviews(connection, home, step.cascade, step.name, partition, computed.decisions, published)
+            record_reviews(connection, step.cascade, step.name, partition, computed.decisions, published)
         if step.record is not None:
             step.record(connection, rows)
         if found is not None:

@@ -28,9 +28,11 @@ from orchestration_project.core.errors import NoChampion, TableRefused, did_you_
 from orchestration_project.core.outliers import Judged, Measured, judge_level, judge_mix, judge_share
 from orchestration_project.model_output.measures import LEVEL, MEASURES, MIX, SHARE, UNITS, Seen, shown_level
 from orchestration_project.performers.model import loaded
-from orchestration_project.stores import measurements
+from orchestration_project.stores import measurements, switches
 from orchestration_project.stores.champions import require_champion
+from orchestration_project.stores.families import performer_of
 from orchestration_project.stores.home import Home
+from orchestration_project.stores.switches import Kind
 
 COLUMNS = ("asset", "measure", "column", "level", "limit", "least", "reason")
 LEVELS = ("halt", "warn")
@@ -130,7 +132,7 @@ class Watch:
             kind, _, measure = MEASURES[limit.measure]
             value = measure(seen, limit.column)
             if value is None:
-                judged[limit.name] = Judged(0.0, 0.0, 0.0, limit.limit, unjudged="no model is in use yet")
+                judged[limit.name] = Judged(0.0, 0.0, 0.0, limit.limit, unjudged="no model is in use, or it is off")
                 continue
             measured[limit.name] = value
             judged[limit.name] = JUDGES[kind](value, window.get(limit.name, ()), limit.limit, limit.least)
@@ -139,12 +141,18 @@ class Watch:
         return Found(measured, judged, window, f"{measurements.UNLIKE}: {halt}." if halt else None)
 
     def known_words(self, home: Home, asset: str) -> Mapping[str, Any] | None:
-        """The words that the model learnt; None where no limit asks, or no version is in use."""
+        """The words that the model learnt; None where no limit asks, no version is in use, or it is switched off."""
         if self.vocabulary is None or not any(limit.measure == "unknown_word_share" for limit in self.of(asset)):
             return None
         try:
             with home.ledger.read() as connection:
                 champion = require_champion(connection, self.vocabulary)
+                names: dict[Kind, tuple[str, ...]] = {
+                    "performer": (performer_of(self.vocabulary),),
+                    "version": (champion.name,),
+                }
+                if any(switch.state == "off" for switch in switches.taken_out(connection, names)):
+                    return None
         except NoChampion:
             return None
         pipeline: Any = loaded(home, champion).pipeline

@@ -10,14 +10,13 @@ import pandas as pd
 import sqlalchemy as sa
 
 from orchestration_project.governance.open_reviews import keep_reviews, keep_urgent
-from orchestration_project.governance.policy import read_policy
-from orchestration_project.governance.random_checks import CHECK, keep_checks
+from orchestration_project.governance.random_checks import keep_checks
 from orchestration_project.model_output.partitions import BATCHES
 from orchestration_project.performers.cascade import Cascade, Decisions
 from orchestration_project.performers.person import PERSON
 from orchestration_project.stores import cascades
 from orchestration_project.stores.cascades import KnownCascade
-from orchestration_project.stores.home import Home
+from orchestration_project.stores.reviews import CHECK, URGENT
 
 VERDICTS = dg.AssetSpec(
     "verdicts",
@@ -31,7 +30,6 @@ VERDICTS = dg.AssetSpec(
 
 def record_reviews(
     connection: sa.Connection,
-    home: Home,
     cascade: Cascade,
     asset: str,
     partition: str,
@@ -48,13 +46,14 @@ def record_reviews(
     cascades.record(connection, known)
     if decisions.waiting is None:
         return
-    policy, frame = read_policy(home.settings.policy), decisions.frame
+    policy, frame = decisions.policy, decisions.frame
     asked = decisions.waiting[decisions.waiting["message_id"].isin(published)]
-    is_check, is_urgent = asked["cause"] == CHECK, asked["cause"] == "urgent"
+    is_check, is_urgent = asked["cause"] == CHECK, asked["cause"] == URGENT
     its: dict[str, Any] = {"asset": asset, "partition": partition}
     keep_reviews(connection, policy, **its, frame=frame, waiting=asked[~is_check & ~is_urgent])
     keep_urgent(connection, policy, **its, frame=frame, urgent=asked[is_urgent])
-    keep_checks(connection, policy, **its, frame=frame[frame["message_id"].isin(published)], drawn=asked[is_check])
+    its["frame"] = frame[frame["message_id"].isin(published)]
+    keep_checks(connection, policy, **its, drawn=asked[is_check], probability=decisions.probability)
 
 
 def people_facts(decisions: Decisions) -> dict[str, int]:

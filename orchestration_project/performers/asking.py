@@ -37,9 +37,9 @@ class Work:
     spent, and how it failed if it did.
 
     `calls` counts every attempt; `failed_calls` says how each failed that did, and why one was not made; `opened`
-    whether that opened the performer's circuit; `in_shadow` that its answers were only recorded. `failure` is for metadata and audit: a broken contract in our words, or
-    the type of what the performer raised. It quotes neither an error nor an answer, which may repeat a message; the
-    reason of a row does.
+    whether that opened the performer's circuit; `in_shadow` that its answers were only recorded. `failure` is for metadata
+    and audit: a broken contract in our words, or the type of what the performer raised. It quotes neither an error nor an
+    answer, which may repeat a message; the reason of a row does.
     """
 
     performer: str

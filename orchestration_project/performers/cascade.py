@@ -14,8 +14,8 @@
    stands: nobody can judge it any more.
 6. Switches are read before every call (see `switchboard`). A performer that is off is passed over; one in shadow is asked
    when the batch is decided, about the rows that came to its place, and its answers only recorded; so is a version of a
-   model on trial, beside the one in use. Of an asset that is sent to
-   people nothing new is accepted; of one sent to its safe state nobody else is asked.
+   model on trial, beside the one in use. What is off is not loaded, so that its file may be gone. Of an asset that is
+   sent to people nothing new is accepted; of one sent to its safe state nobody else is asked.
 """
 
 import time
@@ -27,6 +27,7 @@ import pandas as pd
 
 from orchestration_project.core.erasing import ERASED
 from orchestration_project.core.errors import Refused
+from orchestration_project.governance.policy import Policy
 from orchestration_project.performers.asking import Work
 from orchestration_project.performers.decision import COLUMNS
 from orchestration_project.performers.performer import Performer, Prepared
@@ -55,9 +56,10 @@ class Decisions:
     """The decisions on a batch (columns of `Decision`, index of the rows) and the work behind them.
 
     `labels` are all that the performers could have answered, as they were ready for this batch, what people said, and what
-    stands of erased messages; `waiting` has a row for
-    each that waits for people, cannot wait and has a review beside, or is drawn for a check (see `person.let_wait`). None: the cascade has no people. `shadow`
-    has the answers of performers in shadow, columns of `Decision`. None: none was asked.
+    stands of erased messages; `waiting` has a row for each that waits for people, cannot wait and has a review beside, or
+    is drawn for a check (see `person.let_wait`), None: the cascade has no people; `probability` is how likely each accepted
+    row was drawn, and `policy` what all of that was done by. `shadow` has the answers of performers in shadow, columns of
+    `Decision`. None: none was asked.
     """
 
     frame: pd.DataFrame
@@ -66,6 +68,8 @@ class Decisions:
     labels: frozenset[str] = frozenset()
     waiting: pd.DataFrame | None = None
     shadow: pd.DataFrame | None = None
+    probability: float = 0.0
+    policy: Policy = field(default_factory=Policy)
 
     def decided_by(self) -> dict[str, int]:
         """Performer → number of rows it decided."""
@@ -102,8 +106,8 @@ class Cascade:
 
     def labels(self, home: Home, *, safe_state: bool = True) -> frozenset[str]:
         """Every label that some performer may answer, the safe state among them or not."""
-        asked = self._all() if safe_state else self.performers
-        return frozenset().union(*(performer.prepare(home).labels for performer in asked))
+        asked, switchboard = self._all() if safe_state else self.performers, Switchboard(home, "")
+        return frozenset().union(*(_recorded(performer, home, switchboard).labels for performer in asked))
 
     def decide(
         self,
@@ -141,16 +145,16 @@ class Cascade:
                 in_shadow.append(((performer, ready), open_rows))
             else:
                 work.append(turns.take(performer, ready, rows.loc[open_rows], frame))
-            if (tried := _on_trial(performer, home)) is not None:
+            if (tried := _on_trial(performer, home, work)) is not None:
                 in_shadow.append(((performer, tried), open_rows))
         asset_switch = switchboard.of_asset()
         sent = _heed(asset_switch, frame, ~(reused | settled | beyond))
-        waiting = None
+        waiting, probability = None, 0.0
         if self.has_people:
             undecided = ~frame["accepted"] & (~reused | (frame["state"] == "pending")) & ~sent
             if _is_sent_to_people(asset_switch):
                 said = replace(said, room=len(frame))
-            waiting = let_wait(frame, rows, undecided, said, home.secret, self._at_once)
+            waiting, probability = let_wait(frame, rows, undecided, said, home.secret, self._at_once)
         unanswered = frame.index[frame["label"].isna() & (frame["state"] == "decided")]
         if len(unanswered):
             work.append(turns.take_safe_state(*prepared[-1], rows.loc[unanswered], frame))
@@ -158,7 +162,16 @@ class Cascade:
         standing = frame.loc[settled | (frame["message_digest"] == ERASED), "label"].dropna()
         labels = frozenset[str](standing).union(*(ready.labels for _, ready in prepared))
         shadow = pd.concat(shadows, ignore_index=True) if shadows else None
-        return Decisions(frame[list(COLUMNS)], work, int((reused & ~settled).sum()), labels, waiting, shadow)
+        return Decisions(
+            frame[list(COLUMNS)],
+            work,
+            int((reused & ~settled).sum()),
+            labels,
+            waiting,
+            shadow,
+            probability,
+            said.policy,
+        )
 
     def _in_shadow(self, turns: Turns, ready: Ready, rows: pd.DataFrame, work: list[Work]) -> pd.DataFrame:
         """What a performer in shadow answers, columns of `Decision`; whatever ails it, the batch is decided without it."""
@@ -167,7 +180,7 @@ class Cascade:
             work.append(turns.take(*ready, rows, frame, in_shadow=True))
         except Refused as refusal:
             performer, prepared = ready
-            work.append(Work(performer.name, prepared.version, failure=type(refusal).__name__, in_shadow=True))
+            work.append(_not_asked(performer, refusal, prepared.version))
         return frame.loc[frame["label"].notna(), list(COLUMNS)]
 
     def _all(self) -> tuple[Performer, ...]:
@@ -178,36 +191,56 @@ class Cascade:
         frame["message_id"] = rows["message_id"].astype("str")
         frame["label"] = pd.Series(None, rows.index, dtype="str")
         frame["confidence"] = np.nan
-        frame["accepted"] = frame["degraded"] = frame["disagreed"] = False
+        frame["accepted"] = frame["degraded"] = frame["disagreed"] = frame["switched"] = False
         frame["state"] = "decided"
         for name in ("decided_by", "performer", "version", "reason", "runner_up"):
             frame[name] = pd.Series("", rows.index, dtype="str")
         names = [f"{performer.kind}:{performer.name}" for performer in self._all()]
         frame["message_digest"] = pd.Series(list(digests(rows, names)), rows.index, dtype="str")
-        flags = dict.fromkeys(("accepted", "degraded", "disagreed"), "bool")
+        flags = dict.fromkeys(("accepted", "degraded", "disagreed", "switched"), "bool")
         return frame.astype({**flags, "state": "str", "confidence": "float64"})
 
 
 def _prepared(performer: Performer, home: Home, switchboard: Switchboard) -> Prepared:
-    """The performer, ready to be asked. One that cannot be made ready stands in nobody's way once it is switched off."""
+    """The performer, ready to be asked; one that is switched off is not loaded."""
+    ready = _recorded(performer, home, switchboard)
+    if switchboard.refusal(performer, ready) is None:
+        ready.load()
+    return ready
+
+
+def _recorded(performer: Performer, home: Home, switchboard: Switchboard) -> Prepared:
+    """The performer as it is recorded. One that cannot be made ready stands in nobody's way once it is switched off: what
+    ails it is raised when it is asked after all.
+    """
     try:
         return performer.prepare(home)
     except Refused:
-        if switchboard.of_unready(performer) is None and not _is_safe(switchboard.of_asset()):
+        unready = Prepared(
+            switchboard.version_in_use(performer),
+            None,
+            switchboard.known_labels(performer),
+            lambda rows: performer.prepare(home).answer(rows),
+        )
+        if switchboard.refusal(performer, unready) is None:
             raise
-        return Prepared("", None, switchboard.known_labels(), _never)
+        return unready
 
 
-def _on_trial(performer: Performer, home: Home) -> Prepared | None:
-    """The version of a performer that is on trial; one that cannot be made ready stands in nobody's way."""
+def _on_trial(performer: Performer, home: Home, work: list[Work]) -> Prepared | None:
+    """The version of a performer that is on trial; one that cannot be made ready stands in nobody's way, and the work
+    says so.
+    """
     try:
         return performer.on_trial(home)
-    except Refused:
+    except Refused as refusal:
+        work.append(_not_asked(performer, refusal))
         return None
 
 
-def _never(rows: pd.DataFrame) -> pd.DataFrame:
-    raise TypeError(f"A performer that is not ready was asked about {len(rows)} rows.")
+def _not_asked(performer: Performer, refusal: Refused, version: str = "") -> Work:
+    """The work of one that is in shadow, or on trial, and cannot be asked."""
+    return Work(performer.name, version, failure=type(refusal).__name__, in_shadow=True)
 
 
 def _is_safe(switch: Switch | None) -> bool:
@@ -226,4 +259,5 @@ def _heed(switch: Switch | None, frame: pd.DataFrame, new: pd.Series) -> pd.Seri
     chosen = new & (frame["label"].isna() if _is_safe(switch) else frame["accepted"])
     add_reason(frame, frame.index[chosen], switch.told())
     frame.loc[chosen, "accepted"] = False
+    frame.loc[chosen, "switched"] = True
     return chosen if _is_safe(switch) else nowhere

@@ -5,7 +5,7 @@ It fails by a plan, the same one for the same seed, so that what a cascade makes
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any, Literal, get_args
 
@@ -69,7 +69,7 @@ class Faulty(Performer):
             self.faults.append(call)
             return self._fail(rows, ready)
 
-        return Prepared(ready.version, ready.threshold, ready.labels, answer)
+        return replace(ready, answer=answer)
 
     def release(self) -> None:
         """End every call that hangs; later ones do not hang any more."""

@@ -11,7 +11,7 @@ from orchestration_project.core.errors import ArtifactRefused
 from orchestration_project.performers.performer import Kind, Performer, Prepared
 from orchestration_project.stores import trials
 from orchestration_project.stores.champions import require_champion
-from orchestration_project.stores.families import NAMED
+from orchestration_project.stores.families import performer_of
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.model_versions import ModelVersion
 
@@ -35,7 +35,7 @@ class Model(Performer):
     kind: Kind = "model"
 
     def __init__(self, family: str, *, on: str = "text") -> None:
-        self.name = f"{family}{NAMED}"
+        self.name = performer_of(family)
         self.families = (family,)
         self.on = on
 
@@ -50,9 +50,11 @@ class Model(Performer):
         return None if trial is None else self._prepared(home, trial.version)
 
     def _prepared(self, home: Home, version: ModelVersion) -> Prepared:
-        classifier = loaded(home, version)
+        def load() -> "TextClassifier":
+            return loaded(home, version)
 
         def answer(rows: pd.DataFrame) -> pd.DataFrame:
+            classifier = load()
             texts = rows[self.on].reset_index(drop=True)
             answers = classifier.predict(texts.tolist()).assign(reason="")
             strange, below = answers["is_unknown_kind"], max(sure_from - LEAST_DOUBT, 0.0)
@@ -62,12 +64,7 @@ class Model(Performer):
             return answers[["label", "confidence", "reason", "runner_up"]].set_index(rows.index)
 
         sure_from = float("inf") if version.threshold is None else version.threshold
-        return Prepared(version.version, version.threshold, frozenset(version.labels), answer)
-
-
-def family_of(performer: str) -> str | None:
-    """The family of the performer of that name; None where it is called like no model."""
-    return performer.removesuffix(NAMED) if performer.endswith(NAMED) else None
+        return Prepared(version.version, version.threshold, frozenset(version.labels), answer, load)
 
 
 def loaded(home: Home, version: ModelVersion) -> "TextClassifier":

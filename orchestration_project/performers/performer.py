@@ -27,13 +27,15 @@ class Prepared:
 
     `threshold` is the confidence from which an answer is accepted; None: no answer is. `answer` takes the rows to
     decide, shape (n, …), and returns a frame with the same index and the columns label (null: I cannot say), confidence
-    (0 to 1; null: not known) and reason; it may have `runner_up`, the second likeliest label.
+    (0 to 1; null: not known) and reason; it may have `runner_up`, the second likeliest label. `load` reads what takes long
+    to read, before the first call and out of its time; of a performer that is switched off nobody calls it.
     """
 
     version: str
     threshold: float | None
     labels: frozenset[str]
     answer: Callable[[pd.DataFrame], pd.DataFrame]
+    load: Callable[[], object] = lambda: None
 
 
 class Performer(ABC):
@@ -52,7 +54,9 @@ class Performer(ABC):
 
     @abstractmethod
     def prepare(self, home: Home) -> Prepared:
-        """Read what is needed to answer; NoChampion if a model has no version in use."""
+        """Read what is recorded of it; NoChampion if a model has no version in use. What is large, or may be damaged, is
+        left to `load`: also one that is switched off is made ready.
+        """
 
     def on_trial(self, home: Home) -> Prepared | None:
         """Another version of it, which is asked in shadow about the same rows; None where none is on trial."""

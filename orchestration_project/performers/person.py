@@ -19,14 +19,13 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from orchestration_project.governance.policy import read_policy
+from orchestration_project.governance.policy import Policy, read_policy
 from orchestration_project.governance.random_checks import Chance, chance_of, drawable
 from orchestration_project.performers.familiarity import UNKNOWN_KIND
 from orchestration_project.performers.performer import Kind, Performer, Prepared
 from orchestration_project.stores import reviews, verdicts
 from orchestration_project.stores.home import Home
-from orchestration_project.stores.reviews import ANY_CONTENT, ASKED_FOR, Review
-from orchestration_project.stores.switches import TOLD
+from orchestration_project.stores.reviews import ANY_CONTENT, ASKED_FOR, BESIDE, CHECK, URGENT, Review
 from orchestration_project.stores.verdicts import Verdict
 
 PERSON = "person"
@@ -60,12 +59,13 @@ class Person(Performer):
 class Said:
     """What people have said so far about an asset's rows in a batch, by message: verdicts, and reviews for which rows
     wait, or that are overdue. `room` is how many rows more may wait, `chance` how likely an accepted row is drawn for a
-    check (None: none is).
+    check (None: none is). All by the `policy` as it stands now.
     """
 
     verdicts: Mapping[str, Verdict] = field(default_factory=lambda: dict[str, Verdict]())
     waiting: Mapping[str, Review] = field(default_factory=lambda: dict[str, Review]())
     overdue: Mapping[str, Review] = field(default_factory=lambda: dict[str, Review]())
+    policy: Policy = field(default_factory=Policy)
     room: int = 0
     chance: Chance | None = None
 
@@ -75,13 +75,14 @@ def hear(home: Home, asset: str, partition: str) -> Said:
     policy = read_policy(home.settings.policy)
     with home.ledger.read() as connection:
         known = reviews.of_batch(connection, asset, partition)
-        room = policy.reviews.most_open - reviews.open_count(connection, asset, without=["check", "urgent"])
+        room = policy.reviews.most_open - reviews.open_count(connection, asset, without=BESIDE)
         found = verdicts.current_of_batch(connection, asset, partition)
         chance = chance_of(connection, policy.checks, asset, partition)
     return Said(
         {verdict.message_id: verdict for verdict in found},
         {review.message_id: review for review in known if review.state == "open" and review.cause not in ASKED_FOR},
         {review.message_id: review for review in known if review.state == "overdue"},
+        policy,
         max(room, 0),
         chance,
     )
@@ -120,11 +121,12 @@ def let_wait(
     said: Said,
     secret: bytes,
     at_once: Urgent | None = None,
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, float]:
     """Have the undecided rows of the frame wait, as many as may; returns these, shape (n, 5): message_id,
     content_digest, cause, runner_up, probability. Behind them stand those that cannot wait (cause `urgent`), and accepted
-    rows that are drawn for a check, with this cause and the probability of it, which others have not. A row that was overdue takes its default: where that is the
-    safe state's answer, the row loses its label.
+    rows that are drawn for a check, with this cause and the probability of it, which others have not. Second comes this
+    probability, also where nothing was drawn. A row that was overdue takes its default: where that is the safe state's
+    answer, the row loses its label.
     """
     frame.loc[undecided, "state"] = "decided"
     places = frame.index[undecided]
@@ -141,12 +143,13 @@ def let_wait(
     frame.loc[unanswered, ["decided_by", "performer"]] = PERSON
     drawn, probability = _draw(frame, said.chance, secret)
     asked = chosen.append([urgent, drawn])
-    causes = _causes(frame.loc[asked]).mask(asked.isin(urgent), "urgent").mask(asked.isin(drawn), "check")
-    return frame.loc[asked, ["message_id", "runner_up"]].assign(
+    causes = _causes(frame.loc[asked]).mask(asked.isin(urgent), URGENT).mask(asked.isin(drawn), CHECK)
+    waiting = frame.loc[asked, ["message_id", "runner_up"]].assign(
         content_digest=content_digests(rows.loc[asked], secret),
         cause=causes,
         probability=pd.Series(probability, drawn).reindex(asked),
     )
+    return waiting, probability
 
 
 def goes_to_safe_state(frame: pd.DataFrame, rows: pd.DataFrame, said: Said, secret: bytes) -> pd.Series:
@@ -202,5 +205,5 @@ def _causes(rows: pd.DataFrame) -> pd.Series:
     causes = pd.Series("unsure", rows.index, dtype="str")
     causes = causes.mask(rows["disagreed"], "disagreement")
     causes = causes.mask(rows["reason"].str.contains(UNKNOWN_KIND, regex=False), "unknown_kind")
-    causes = causes.mask(rows["reason"].str.contains(TOLD, regex=True), "switched")
+    causes = causes.mask(rows["switched"], "switched")
     return causes.mask(rows["degraded"], "failure")

@@ -68,7 +68,8 @@ class Turns:
                     if circuit is not None:
                         circuit.call_answered()
             if failure is not None:
-                frame.loc[chunk.index, "degraded"] |= not isinstance(failure, SwitchedOff)
+                flag = "switched" if isinstance(failure, SwitchedOff) else "degraded"
+                frame.loc[chunk.index, flag] = True
                 add_reason(frame, chunk.index, reasons(failure, chunk.index))
         if failure is not None:
             work.failure = told(failure)

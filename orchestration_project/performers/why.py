@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestration_project.core.errors import OrchestrationError
-from orchestration_project.performers.model import family_of, loaded
+from orchestration_project.performers.model import loaded
 from orchestration_project.stores import model_versions
+from orchestration_project.stores.families import family_of
 from orchestration_project.stores.home import Home
 
 SAME = 1e-6

@@ -6,6 +6,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from orchestration_project.stores.ledger import now
+from orchestration_project.stores.measurements import UNLIKE
 from orchestration_project.stores.schema import HALTS, MANIFEST
 
 
@@ -18,6 +19,11 @@ class Halt:
     run_id: str
     reason: str
     opened_at: datetime
+
+    @property
+    def is_anomaly(self) -> bool:
+        """Whether the batch was unlike those before it, which somebody may let pass."""
+        return self.reason.startswith(UNLIKE)
 
     @property
     def told(self) -> str:

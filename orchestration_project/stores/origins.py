@@ -6,18 +6,19 @@ A message that was made an id from its words is found by them, for the files do 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import sqlalchemy as sa
 
 from orchestration_project.core.errors import ArtifactRefused
-from orchestration_project.stores import batches, claims, reviews
-from orchestration_project.stores.arrivals import keyed_id
+from orchestration_project.stores import batches, claims
 from orchestration_project.stores.audited import published_details
 from orchestration_project.stores.formats import ERROR, LINE, RAW
 from orchestration_project.stores.halts import open_halts
 from orchestration_project.stores.home import Home
-from orchestration_project.stores.schema import ARRIVALS, BATCHES, QUARANTINE, REVIEWS
+from orchestration_project.stores.message_rows import MessageRows
+from orchestration_project.stores.schema import ARRIVALS, BATCHES, QUARANTINE
 from orchestration_project.stores.staging import read_staged
 
 if TYPE_CHECKING:
@@ -68,11 +69,18 @@ class Places:
     found: list[Place]
     unread: int = 0
 
+    @property
+    def state(self) -> str:
+        """Where a message is that no batch claimed: one of `batches.STATES`."""
+        last = self.found[-1].outcome if self.found else "discarded"
+        return last if last in batches.STATES else "discarded"
+
 
 @dataclass(frozen=True)
 class _Known:
     """What the ledger knows of a message: its own batch, its refusals (batch, file digest and line → row of the
-    quarantine), the batches that gave it up to its own, those that are halted, and the state of each.
+    quarantine), the batches that gave it up to its own, those that are halted, and the state of each in
+    the order in which they were opened.
     """
 
     own: str | None
@@ -96,6 +104,10 @@ def places_of(home: Home, message_id: str, message: Mapping[str, Any] | None = N
     with home.ledger.read() as connection:
         known = _known(connection, message_id, is_published=message is not None)
         entries, unread = _entries(connection, known)
+    places = frozenset((row["file_sha256"], row["line"]) for row in known.refusals if row["line"] is not None)
+    texts = frozenset(filter(None, [_longest_text(message or {})]))
+    rows = MessageRows(message_id, home.secret, home.settings.inbox_id_names, places, texts)
+    held = lru_cache(maxsize=1)(partial(_held, home, message_id))  # the files of a batch mostly follow one another
     found: list[Place] = []
     taken: set[str] = set()
     lines: list[tuple[sa.RowMapping, pyarrow.Table, list[int]]] = []
@@ -107,7 +119,7 @@ def places_of(home: Home, message_id: str, message: Mapping[str, Any] | None = N
             unread += 1
             continue
         is_own = entry["batch"] is not None and entry["batch"] == known.own
-        lines.append((entry, table, _named(home, entry, table, message_id, anywhere=is_own)))
+        lines.append((entry, table, rows.among(table, entry["file_sha256"], held(entry["batch"]), is_own=is_own)))
         own += [(entry, table)] if is_own else []
     if message is not None and not any(positions for entry, _, positions in lines if entry["batch"] == known.own):
         lines += _alike(own, message)
@@ -116,7 +128,8 @@ def places_of(home: Home, message_id: str, message: Mapping[str, Any] | None = N
             found.append(_place(entry, row, known, is_first=str(entry["batch"]) not in taken))
             taken.add(str(entry["batch"]))
     found += _lost(known, found)
-    return Places(sorted(found, key=_moment), unread)
+    opened = {batch: number for number, batch in enumerate(known.states)}  # a replay is registered when its row was
+    return Places(sorted(found, key=partial(_moment, opened)), unread)
 
 
 def _known(connection: sa.Connection, message_id: str, *, is_published: bool) -> _Known:
@@ -126,7 +139,7 @@ def _known(connection: sa.Connection, message_id: str, *, is_published: bool) ->
     if own is not None:
         for detail in published_details(connection, own, actions=("published", "halted")):
             gave_up |= detail.get("took_over", {}).keys()
-    states = connection.execute(sa.select(BATCHES.c.batch, BATCHES.c.state))
+    states = connection.execute(sa.select(BATCHES.c.batch, BATCHES.c.state).order_by(BATCHES.c.number))
     return _Known(
         own,
         is_published,
@@ -154,44 +167,35 @@ def _entries(connection: sa.Connection, known: _Known) -> "tuple[list[sa.RowMapp
     return found, max(0, number - MOST_FILES)
 
 
-def _named(home: Home, entry: "sa.RowMapping", table: "pyarrow.Table", message_id: str, *, anywhere: bool) -> list[int]:
-    """The positions of the rows that have the id: in the column of its name, in another that is called an id, or
-    (`anywhere`) in any; else those whose id is made from file and line.
-    """
-    names = [name for name in table.column_names if name not in (LINE, ERROR, RAW)]
-    ids = [name for name in names if name == "id" or name.endswith("_id")]
-    for chosen in ([ID], ids, names if anywhere else []):
-        found = sorted({place for name in chosen if name in names for place in _equal(table[name], message_id)})
-        if found:
-            return found
-    if not message_id.startswith("m-"):
-        return []
-    lines = table[LINE].to_pylist()
-    digest = entry["file_sha256"]
-    return [place for place, line in enumerate(lines) if keyed_id(home.secret, [digest, int(line)]) == message_id]
-
-
-def _equal(column: "pyarrow.ChunkedArray", text: str) -> Iterable[int]:
-    values = column.to_pylist()
-    return (place for place, value in enumerate(values) if value is not None and str(value).strip() == text)
+def _held(home: Home, message_id: str, batch: str | None) -> set[str]:
+    """The messages of a batch, by which the column is known that holds its ids."""
+    if batch is None:
+        return {message_id}
+    with home.ledger.read() as connection:
+        return {*claims.held_by(connection, batch), message_id}
 
 
 def _alike(
     tables: "Iterable[tuple[sa.RowMapping, pyarrow.Table]]", message: Mapping[str, Any]
 ) -> "list[tuple[sa.RowMapping, pyarrow.Table, list[int]]]":
     """The rows that share the longest text of a published message and, of these, most of its other values."""
-    shown = [value for name, value in message.items() if value is not None and name != ID]
-    values = {str(value) for value in shown}
-    text = max((value for value in shown if isinstance(value, str)), key=len, default="")
+    values = {str(value) for name, value in message.items() if value is not None and name != ID}
+    text = _longest_text(message)
     scored: list[tuple[int, sa.RowMapping, pyarrow.Table, int]] = []
     for entry, table in tables:
         columns = [table[name].to_pylist() for name in table.column_names if name not in (LINE, ERROR, RAW)]
         for place, row in enumerate(zip(*columns, strict=True)):
             own = {str(value).strip() for value in row if value is not None}
-            if text.strip() in own:
+            if text in own:
                 scored.append((len(values & own), entry, table, place))
     most = max((score for score, *_ in scored), default=0)
     return [(entry, table, [place]) for score, entry, table, place in scored if score == most]
+
+
+def _longest_text(message: Mapping[str, Any]) -> str:
+    """What a published message says; empty where it says nothing."""
+    texts = (value.strip() for name, value in message.items() if isinstance(value, str) and name != ID)
+    return max(texts, key=len, default="")
 
 
 def _place(entry: "sa.RowMapping", row: dict[str, Any], known: _Known, *, is_first: bool) -> Place:
@@ -243,28 +247,7 @@ def _lost(known: _Known, found: Iterable[Place]) -> list[Place]:
     return list(lost.values())
 
 
-def _moment(place: Place) -> tuple[bool, float, int]:
+def _moment(opened: Mapping[str, int], place: Place) -> tuple[bool, float, int, int]:
     """Those that wait come last."""
     seconds = place.registered_at.timestamp() if place.registered_at else 0.0
-    return (place.batch is None, seconds, place.line or 0)
-
-
-def state_of(connection: sa.Connection, message_id: str, places: Sequence[Place]) -> str:
-    """Where the message is, in one word: one of `batches.STATES`."""
-    own = claims.batch_of(connection, message_id)
-    if own is None:
-        last = places[-1].outcome if places else "discarded"
-        return last if last in batches.STATES else "discarded"
-    found = batches.get(connection, own)
-    refused = sa.exists().where(
-        QUARANTINE.c.message_id == message_id, QUARANTINE.c.partition == own, QUARANTINE.c.state == "open"
-    )
-    if connection.execute(sa.select(refused)).scalar():
-        return "quarantined"
-    if any(halt.partition == own for halt in open_halts(connection, own)):
-        return "halted"
-    state = found.state if found is not None else "working"
-    waits = (REVIEWS.c.partition == own, REVIEWS.c.message_id == message_id, REVIEWS.c.state == "open")
-    asked_for = REVIEWS.c.cause.in_(reviews.ASKED_FOR)
-    is_pending = state == "done" and reviews.select(connection, *waits, ~asked_for, limit=1)
-    return "pending" if is_pending else state
+    return (place.batch is None, seconds, opened.get(place.batch or "", 0), place.line or 0)

@@ -8,13 +8,14 @@ delivered.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import pyarrow
 import pyarrow.compute
 import sqlalchemy as sa
 
-from orchestration_project.core.errors import ArtifactRefused, UnknownName, did_you_mean
 from orchestration_project.stores import (
     batches,
     cascades,
@@ -29,23 +30,39 @@ from orchestration_project.stores import (
 )
 from orchestration_project.stores.ancestry import Ancestry
 from orchestration_project.stores.answers import answers_on, parts_of, with_versions
-from orchestration_project.stores.halts import halted_since
+from orchestration_project.stores.halts import halted_since, open_halts
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.manifest import Version
-from orchestration_project.stores.origins import Places, places_of, state_of
+from orchestration_project.stores.origins import Places, places_of
 from orchestration_project.stores.reviews import CAUSES, Review
-from orchestration_project.stores.schema import CLAIMS, REVIEWS
+from orchestration_project.stores.schema import REVIEWS
 
 DECISION_FIELDS = ("label", "confidence", "accepted", "decided_by", "performer", "version", "reason")
 
 ANSWER_FIELDS = ("label", "confidence", "accepted", "reason")
 """Of a decision, what a person who checks it blind must not see."""
 
-SHADOW = "_shadow"
-"""Behind the name of an asset: the table of what performers in shadow answered."""
-
 Why = Callable[[Mapping[str, Any], Mapping[str, Any]], str]
 """The reason of a decision on a message, in more words than the row keeps."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a version in use says of a message: rows of its own, and rows that speak of it among others."""
+
+    version: Version
+    own: list[dict[str, Any]]
+    mentions: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Read:
+    """The story of a message, and what was read for it. `places` is where it came in, where that had to be looked up."""
+
+    story: dict[str, Any]
+    found: list[_Found]
+    notices: list[dict[str, Any]]
+    places: Places | None = None
 
 
 def story_of(home: Home, message_id: str) -> dict[str, Any]:
@@ -54,41 +71,7 @@ def story_of(home: Home, message_id: str) -> dict[str, Any]:
 
     UnknownName, with the nearest known id, when no message has this id, not even one that waits or was given up.
     """
-    with home.ledger.read() as connection:
-        batch = claims.batch_of(connection, message_id)
-        known = connection.execute(sa.select(CLAIMS.c.message_id).limit(10_000)).scalars().all()
-    if batch is None:
-        return _unclaimed(home, message_id, known)
-    with home.ledger.read() as connection:
-        current = manifest.all_current(connection, batch)
-        source = manifest.first_published(connection, batch)
-        halted = halted_since(connection, batch)
-        refused = quarantine.refusals_of(connection, message_id)
-        notices = _notices_of(connection, message_id)
-    message: dict[str, Any] = {"message_id": message_id}
-    decisions: list[dict[str, Any]] = []
-    records: list[dict[str, Any]] = []
-    told: set[str] = set()
-    for version in current:
-        for row in _rows_of(home, version, message_id):
-            told.add(version.asset)
-            if {"decided_by", "performer"} <= row.keys():
-                fields = {name: row[name] for name in DECISION_FIELDS}
-                decisions.append({"asset": version.asset, **fields, "batch": batch, "run_id": version.run_id})
-            elif version.asset == source:
-                message = row
-            else:
-                records.append({"asset": version.asset, **row})
-    shadows = {f"{decision['asset']}{SHADOW}" for decision in decisions}
-    return {
-        "message": {**message, "batch": batch},
-        "source": source,
-        "decisions": decisions,
-        "records": [record for record in records if record["asset"] not in shadows],
-        "halted": [vars(halt) for halt in halted if halt.asset in told],
-        "quarantined": [{"asset": asset, "batch": found, "reason": reason} for asset, found, reason in refused],
-        "alerts": [notice["title"] for notice in notices],
-    }
+    return _read(home, message_id).story
 
 
 def whole_story(home: Home, message_id: str, why: Why = lambda decision, _: str(decision["reason"])) -> dict[str, Any]:
@@ -99,60 +82,110 @@ def whole_story(home: Home, message_id: str, why: Why = lambda decision, _: str(
     shadow, reviews of each), mentions (rows of assets that speak of it among others), notices with their deliveries,
     withheld (the open check, and the assets that it keeps back; None: nothing is).
     """
-    story = story_of(home, message_id)
-    message = story["message"]
+    read = _read(home, message_id)
+    story, message = read.story, read.story["message"]
     for decision in story["decisions"]:
         decision["reason"] = why(decision, message)
     batch: str | None = message["batch"]
     published = {name: value for name, value in message.items() if name != "batch"} if len(message) > 2 else None
-    places = places_of(home, message_id, published)
+    places = read.places or places_of(home, message_id, published)
+    shadows = {found.version.asset: found.own for found in read.found}
     with home.ledger.read() as connection:
-        current = manifest.all_current(connection, batch) if batch else []
+        own = claims.batch_of(connection, message_id)
         story |= {
-            "state": state_of(connection, message_id, places.found),
+            "state": batches.state_of(connection, own, message_id) if own else places.state,
             "batch": _batch(connection, batch),
             **_came_in(places),
             "model_outputs": [
-                _model_output(connection, home, decision, message_id, current) for decision in story["decisions"]
+                _model_output(connection, decision, message_id, shadows.get(manifest.shadow_of(decision["asset"]), []))
+                for decision in story["decisions"]
             ],
-            "mentions": [row for version in current for row in _mentions(home, version, message_id)],
-            "notices": _told(connection, message_id),
+            "mentions": [{"asset": found.version.asset, **row} for found in read.found for row in found.mentions],
+            "notices": _told(connection, read.notices),
         }
         speaking = {story["source"]} | {
             row["asset"] for rows in ("decisions", "records", "mentions") for row in story[rows]
         }
-        own = ("asset", "version", "run_id", "published_at", "inputs")
+        told = ("asset", "version", "run_id", "published_at", "inputs")
         story["versions"] = [
-            {name: getattr(version, name) for name in own} for version in current if version.asset in speaking
+            {name: getattr(found.version, name) for name in told}
+            for found in read.found
+            if found.version.asset in speaking
         ]
         return _withhold(connection, story, batch)
 
 
-def _unclaimed(home: Home, message_id: str, known: Iterable[str]) -> dict[str, Any]:
+def _read(home: Home, message_id: str) -> _Read:
+    with home.ledger.read() as connection:
+        batch = claims.batch_of(connection, message_id)
+    if batch is None:
+        return _read_unclaimed(home, message_id)
+    with home.ledger.read() as connection:
+        current = manifest.all_current(connection, batch)
+        source = manifest.first_published(connection, batch)
+        halted = halted_since(connection, batch)
+        refused = quarantine.refusals_of(connection, message_id)
+        notices = _notices_of(connection, message_id)
+    every = [_find(home, version, message_id) for version in current]
+    message: dict[str, Any] = {"message_id": message_id}
+    decisions: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []
+    for found in every:
+        asset = found.version.asset
+        for row in found.own:
+            if {"decided_by", "performer"} <= row.keys():
+                fields = {name: row[name] for name in DECISION_FIELDS}
+                decisions.append({"asset": asset, **fields, "batch": batch, "run_id": found.version.run_id})
+            elif asset == source:
+                message = row
+            else:
+                records.append({"asset": asset, **row})
+    shadows = {manifest.shadow_of(decision["asset"]) for decision in decisions}
+    told = {found.version.asset for found in every if found.own}
+    story = {
+        "message": {**message, "batch": batch},
+        "source": source,
+        "decisions": decisions,
+        "records": [record for record in records if record["asset"] not in shadows],
+        "halted": [vars(halt) for halt in halted if halt.asset in told],
+        "quarantined": [{"asset": asset, "batch": found, "reason": reason} for asset, found, reason in refused],
+        "alerts": [notice["title"] for notice in notices],
+    }
+    return _Read(story, every, notices)
+
+
+def _read_unclaimed(home: Home, message_id: str) -> _Read:
     """The story of a message that no batch holds: it waits, or was given up."""
-    places = places_of(home, message_id).found
-    if not places:
-        raise UnknownName(f"No message has the id '{message_id}'.{did_you_mean(message_id, known)}")
+    places = places_of(home, message_id)
+    with home.ledger.read() as connection:
+        if not places.found:
+            raise claims.unknown(connection, message_id)
+        batch = places.found[-1].batch
+        current = manifest.all_current(connection, batch) if batch else []
+        notices = _notices_of(connection, message_id)
     empty: dict[str, Any] = {name: [] for name in ("decisions", "records", "halted", "quarantined", "alerts")}
-    return {"message": {"message_id": message_id, "batch": places[-1].batch}, "source": None, **empty}
+    story = {"message": {"message_id": message_id, "batch": batch}, "source": None, **empty}
+    return _Read(story, [_find(home, version, message_id) for version in current], notices, places)
 
 
-def _rows_of(home: Home, version: Version, message_id: str) -> list[dict[str, Any]]:
+def _find(home: Home, version: Version, message_id: str) -> _Found:
     table = home.warehouse.read(version.path)
+    return _Found(version, _rows_of(table, message_id), _mentions(table, message_id))
+
+
+def _rows_of(table: pyarrow.Table, message_id: str) -> list[dict[str, Any]]:
     if "message_id" not in table.column_names:
         return []
     return table.filter(pyarrow.compute.field("message_id") == message_id).to_pylist()
 
 
-def _mentions(home: Home, version: Version, message_id: str) -> list[dict[str, Any]]:
-    """The rows of an asset whose `message_ids`, a list or its JSON, has the message; without that column."""
-    table = home.warehouse.read(version.path)
+def _mentions(table: pyarrow.Table, message_id: str) -> list[dict[str, Any]]:
+    """The rows whose `message_ids`, a list or its JSON, has the message; without that column."""
     if "message_ids" not in table.column_names:
         return []
     lists = (json.loads(ids) if isinstance(ids, str) else ids or () for ids in table["message_ids"].to_pylist())
     found = [place for place, ids in enumerate(lists) if message_id in ids]
-    rows = table.drop_columns(["message_ids"]).take(found).to_pylist() if found else []
-    return [{"asset": version.asset, **row} for row in rows]
+    return table.drop_columns(["message_ids"]).take(found).to_pylist() if found else []
 
 
 def _came_in(places: Places) -> dict[str, Any]:
@@ -165,17 +198,18 @@ def _batch(connection: sa.Connection, key: str | None) -> dict[str, Any] | None:
         return None
     opened_at = batches.opened_at(connection, [found.batch])[found.batch]
     runs = run_requests.all_of(connection, found.batch)
-    return {"batch": found.batch, "state": found.state, "cause": found.cause, "opened_at": opened_at, "runs": runs}
+    state = found.standing(is_halted=bool(open_halts(connection, found.batch)))
+    return {"batch": found.batch, "state": state, "cause": found.cause, "opened_at": opened_at, "runs": runs}
 
 
 def _notices_of(connection: sa.Connection, message_id: str) -> list[dict[str, Any]]:
     return [notice for notice in outbox.recorded(connection) if message_id in notice["facts"].get("message_ids", ())]
 
 
-def _told(connection: sa.Connection, message_id: str) -> list[dict[str, Any]]:
-    """The notices that speak of a message, each with its deliveries; `delivered_at` is of the home's own file."""
+def _told(connection: sa.Connection, notices: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The notices, each with its deliveries; `delivered_at` is of the home's own file."""
     own = ("key", "title", "asset", "batch", "recorded_at", "delivered_at")
-    found = {notice["key"]: {name: notice[name] for name in own} for notice in _notices_of(connection, message_id)}
+    found = {notice["key"]: {name: notice[name] for name in own} for notice in notices}
     for notice in found.values():
         notice["deliveries"] = []
     shown = ("delivery_id", "target", "state", "attempts", "delivered_at", "next_attempt_at", "last_error")
@@ -186,7 +220,7 @@ def _told(connection: sa.Connection, message_id: str) -> list[dict[str, Any]]:
 
 
 def _model_output(
-    connection: sa.Connection, home: Home, decision: dict[str, Any], message_id: str, current: list[Version]
+    connection: sa.Connection, decision: dict[str, Any], message_id: str, in_shadow: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Who was asked in which order and what each answered; of a row that a person decided, what it was before that."""
     asset, batch = decision["asset"], decision["batch"]
@@ -203,14 +237,11 @@ def _model_output(
     is_pending = before is not decision or any(_waits(one) for one in found)
     answers = answers_on(before, asked, told, is_pending=is_pending)
     answers = with_versions(connection, answers, asset, batch)
-    shadow = [
-        row for version in current if version.asset == f"{asset}{SHADOW}" for row in _shadow(home, version, message_id)
-    ]
     return {
         "asset": asset,
         "asked": [vars(answer) for answer in answers],
         "besides": list(told.besides),
-        "shadow": shadow,
+        "shadow": [{name: value for name, value in row.items() if name != "message_id"} for row in in_shadow],
         "reviews": [_review(connection, one) for one in found],
     }
 
@@ -219,27 +250,9 @@ def _waits(review: Review) -> bool:
     return review.state == "open" and review.cause not in reviews.ASKED_FOR
 
 
-def _shadow(home: Home, version: Version, message_id: str) -> list[dict[str, Any]]:
-    """What performers in shadow answered; nothing where the file is gone, for nothing rests on it."""
-    try:
-        rows = _rows_of(home, version, message_id)
-    except ArtifactRefused:
-        return []
-    return [{name: value for name, value in row.items() if name != "message_id"} for row in rows]
-
-
 def _review(connection: sa.Connection, review: Review) -> dict[str, Any]:
-    names = (
-        "review_id",
-        "cause",
-        "state",
-        "why",
-        "probability",
-        "needs_lead",
-        "assigned_to",
-        "opened_at",
-        "respond_by",
-    )
+    names = ("review_id", "cause", "state", "why", "probability", "needs_lead")
+    names += ("assigned_to", "opened_at", "respond_by")
     shown = {name: getattr(review, name) for name in names}
     given = [
         {name: getattr(one, name) for name in ("verdict_id", "person", "label", "note", "is_current", "decided_at")}

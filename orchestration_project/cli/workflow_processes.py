@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestration_project.cli.printing import ERR, note
+from orchestration_project.cli.printing import note, progress
 from orchestration_project.core.errors import OrchestrationError, Refused
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ def outcome_on_a_copy(home: "Home", module: str, doing: str, arguments: list[str
     order as JSON unless there is none, and these.
     """
     from orchestration_project.cli.dagster_commands import LOCATION
-    from orchestration_project.dispatch.drill import copy_of
+    from orchestration_project.stores.home_copy import copy_of
 
-    with tempfile.TemporaryDirectory(prefix="drill-") as folder, ERR.status("Copying the home") as shown:
+    with tempfile.TemporaryDirectory(prefix="drill-") as folder, progress("Copying the home") as show:
         copy = copy_of(home, Path(folder))
         copy.ledger.close()
-        shown.update(doing)
+        show(doing)
         answer, ordered = copy.root / "answer.json", copy.root / "order.json"
         if order is not None:
             ordered.write_text(json.dumps(order), encoding="utf-8")
