@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import duckdb
@@ -173,6 +173,24 @@ def test_file_that_is_gone_is_refused_by_name(warehouse: Warehouse) -> None:
         warehouse.read(file.path)
     with pytest.raises(ArtifactRefused, match=told):
         warehouse.connect({"issue": [file.path]})
+
+
+@pytest.mark.parametrize("damage", [lambda content: b"", lambda content: content[:-20], lambda content: b"x" * 400])
+def test_file_that_is_damaged_is_refused_by_name(warehouse: Warehouse, damage: Callable[[bytes], bytes]) -> None:
+    file = write(warehouse, "b1", 1)
+    full = warehouse.root / file.path
+    full.write_bytes(damage(full.read_bytes()))
+    with pytest.raises(
+        ArtifactRefused, match=f"^{re.escape(str(full))} cannot be read: .*materialise its partition again"
+    ):
+        warehouse.read(file.path)
+    refused = warehouse.write_quarantine("issue", "b1", "run", pd.DataFrame({"text": ["a"]}))
+    full = warehouse.quarantine / refused.path
+    full.write_bytes(damage(full.read_bytes()))
+    with pytest.raises(
+        ArtifactRefused, match=rf"^{re.escape(str(full))} cannot be read: .*Put it back from a backup\.$"
+    ):
+        warehouse.read_quarantine(refused.path)
 
 
 @pytest.fixture

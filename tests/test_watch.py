@@ -12,7 +12,7 @@ from orchestration_project.core.errors import Refused, TableRefused
 from orchestration_project.core.outliers import LEAST_BATCHES
 from orchestration_project.governance import batch_orders
 from orchestration_project.model_output import governed_asset
-from orchestration_project.model_output.measures import MEASURES, Seen
+from orchestration_project.model_output.measures import MEASURES, Seen, in_figures
 from orchestration_project.model_output.watch import COLUMNS, Watch
 from orchestration_project.stores.arrivals import Arrivals
 from orchestration_project.stores.home import Home
@@ -209,3 +209,21 @@ def test_every_kind_of_change_is_watched(home: Home) -> None:
     assert found.halted <= 0.01 * found.clean, "good data does not wait"
     assert found.seen_of_all >= 36, found.seen
     assert found.clean == 200 and EACH == 4
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (17_520.3, "17,520"),
+        (600, "600"),
+        (91.93, "91.9"),
+        (68.0, "68"),
+        (2.346, "2.35"),
+        (0.02088, "0.0209"),
+        (0.00001, "0"),
+        (-1_234.5, "-1,234"),
+        (float("nan"), "nan"),
+    ],
+)
+def test_numbers_are_told_in_three_figures_and_no_power_of_ten(number: float, told: str) -> None:
+    assert in_figures(number) == told

@@ -91,7 +91,11 @@ def test_people_are_in_the_lineage_of_their_batch(named_home: Home, instance: dg
     decide(named_home, "unsure", "cross", "anna")
     run_of(named_home, instance)
     (found,) = of_verdicts(instance, batch)
-    assert {name: value.value for name, value in found.metadata.items()} == {"verdicts": 2, "reviewers": "anna, ben"}
+    assert {name: value.value for name, value in found.metadata.items()} == {
+        "on": "mood",
+        "verdicts": 2,
+        "reviewers": "anna, ben",
+    }
 
 
 def of_verdicts(instance: dg.DagsterInstance, batch: str) -> list[dg.AssetMaterialization]:

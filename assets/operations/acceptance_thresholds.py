@@ -16,7 +16,7 @@ from orchestration_project.model_output.step import Result
 from orchestration_project.stores.home import Home
 from orchestration_project.stores.model_versions import ModelVersion
 
-SHOWN = ("family", "version", "told", "proven", "threshold", "chosen", "checks")
+SHOWN = ("family", "version", "proven", "threshold", "chosen", "checks", "errors")
 """Columns of the table in the UI."""
 
 

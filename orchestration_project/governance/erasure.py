@@ -173,7 +173,9 @@ def _tell_unreached(home: Home, traces: Traces, missing: list[str], result: Forg
     with home.ledger.read() as connection:
         targets = erased_rows.told_targets(connection, traces.message_id)
     for path in missing:
-        result.unreached.append(f"{path} is named in the ledger and is gone. If it is put back, run this again.")
+        result.unreached.append(
+            f"{path} is named in the ledger, and is gone or damaged. Put it back, and run this again."
+        )
     for family, file in erased_models.shipped_with(traces, result.unreached).items():
         result.unreached.append(
             f"{file}, the labels that {family} ships with, has it. Take it out there and commit it."

@@ -108,8 +108,8 @@ def model_output(
             watch=watch,
             limit_seconds=limit_seconds,
         )
-        kinds = dict.fromkeys(["python", *(performer.kind for performer in cascade.performers)])
-        own.setdefault("kinds", set(list(kinds)[:3]))
+        kinds = dict.fromkeys([*(performer.kind for performer in cascade.performers), "python"])
+        own.setdefault("kinds", set(list(kinds)[:3]))  # Dagster shows no more
         return _asset(step, BATCHES, own)
 
     return decorate

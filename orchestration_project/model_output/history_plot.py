@@ -8,6 +8,8 @@ picture is an SVG of whole pixels with as little in it as a reader needs.
 import base64
 from collections.abc import Sequence
 
+from orchestration_project.model_output.measures import in_figures
+
 MOST_CHARACTERS = 999
 
 MOST_VALUES = 61
@@ -56,7 +58,9 @@ def plot(values: Sequence[float], limits: Sequence[float] = (), unit: str = "") 
     )
     x, y = points[-1]
     batches = len(shown)
-    words = f"{batches} batch{'' if batches == 1 else 'es'}, {_short(low)} to {_short(high)}{unit and f' {unit}'}"
+    words = (
+        f"{batches} batch{'' if batches == 1 else 'es'}, {in_figures(low)} to {in_figures(high)}{unit and f' {unit}'}"
+    )
     words += "; dashed: limit" if limits else ""
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH + 12}" height="84">'
@@ -76,7 +80,3 @@ def _path(points: Sequence[tuple[int, int]]) -> str:
 def _pair(step: tuple[int, int]) -> str:
     """Two numbers of a path; a minus sign parts them from what stands before."""
     return "".join(f"{number}" if number < 0 else f" {number}" for number in step)
-
-
-def _short(value: float) -> str:
-    return f"{value:.3g}"

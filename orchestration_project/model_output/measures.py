@@ -105,3 +105,16 @@ MEASURES: dict[str, tuple[str, bool, Callable[[Seen, str], dict[str, Any] | None
     "confidence": (MIX, True, lambda seen, column: _bins(seen.good[column])),
 }
 """Measure → its kind, whether it is of a column, and how it is taken."""
+
+
+def in_figures(number: float) -> str:
+    """A number in three figures, whole from a hundred on, and never as a power of ten.
+
+    >>> in_figures(17_520.3), in_figures(91.93), in_figures(0.02088), in_figures(68.0), in_figures(0.00001)
+    ('17,520', '91.9', '0.0209', '68', '0')
+    """
+    if not math.isfinite(number):
+        return str(number)
+    decimals = 0 if abs(number) >= 100 else 1 if abs(number) >= 10 else 2 if abs(number) >= 1 else 4
+    told = f"{number:,.{decimals}f}"
+    return told.rstrip("0").rstrip(".") if decimals else told

@@ -175,7 +175,7 @@ def _attempt(step: Step, context: dg.AssetExecutionContext, home: Home, partitio
     if notices:
         outbox.deliver(home, context.log.info)
     if computed.decisions is not None:
-        for event in verdict_events(partition, computed.decisions):
+        for event in verdict_events(step.name, partition, computed.decisions):
             context.log_event(event)
     if step.output_required or version.rows:
         result = dg.MaterializeResult(

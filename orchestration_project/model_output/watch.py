@@ -26,7 +26,16 @@ import sqlalchemy as sa
 
 from orchestration_project.core.errors import NoChampion, TableRefused, did_you_mean
 from orchestration_project.core.outliers import Judged, Measured, judge_level, judge_mix, judge_share
-from orchestration_project.model_output.measures import LEVEL, MEASURES, MIX, SHARE, UNITS, Seen, shown_level
+from orchestration_project.model_output.measures import (
+    LEVEL,
+    MEASURES,
+    MIX,
+    SHARE,
+    UNITS,
+    Seen,
+    in_figures,
+    shown_level,
+)
 from orchestration_project.performers.model import loaded
 from orchestration_project.stores import measurements, switches
 from orchestration_project.stores.champions import require_champion
@@ -195,7 +204,7 @@ def said(limit: Limit, judged: Judged) -> str:
     shown = (
         f"{value:.1%}, usually {usual:.1%}"
         if kind == SHARE
-        else f"{value:,.4g} {unit}".rstrip() + f", usually {usual:,.4g}"
+        else f"{in_figures(value)} {unit}".rstrip() + f", usually {in_figures(usual)}"
     )
     return f"{what} {shown} ({judged.distance:.1f} standard deviations; limit {judged.limit:g})"
 

@@ -70,11 +70,12 @@ def people_facts(decisions: Decisions) -> dict[str, int]:
     }
 
 
-def verdict_events(partition: str, decisions: Decisions) -> Iterator[dg.AssetMaterialization]:
-    """An event of the asset `verdicts` where the run applied some."""
+def verdict_events(asset: str, partition: str, decisions: Decisions) -> Iterator[dg.AssetMaterialization]:
+    """An event of the asset `verdicts` where the step of an asset applied some: those on that asset."""
     its = _by_people(decisions)
     if len(its):
-        metadata: dict[str, Any] = {"verdicts": len(its), "reviewers": ", ".join(sorted(set(its["performer"])))}
+        reviewers = ", ".join(sorted(set(its["performer"])))
+        metadata: dict[str, Any] = {"on": asset, "verdicts": len(its), "reviewers": reviewers}
         yield dg.AssetMaterialization(VERDICTS.key, partition=partition, metadata=metadata)
 
 

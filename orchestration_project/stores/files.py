@@ -4,7 +4,13 @@ import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
+
+from orchestration_project.core.errors import ArtifactRefused
+
+if TYPE_CHECKING:
+    import pyarrow
 
 
 def publish_file(temporary: Path, final: Path) -> None:
@@ -61,3 +67,15 @@ def file_digest(path: Path) -> str:
 def _flush(file: Path) -> None:
     with file.open("rb+") as stream:
         os.fsync(stream.fileno())
+
+
+def read_parquet(file: Path, way_on: str, columns: list[str] | None = None) -> "pyarrow.Table":
+    """A Parquet file that is there, or those of these columns that it has. ArtifactRefused, which ends with `way_on`, where
+    it is damaged.
+    """
+    import pyarrow.parquet
+
+    try:
+        return pyarrow.parquet.ParquetFile(file).read(columns)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ArtifactRefused(f"{file} cannot be read: {str(error).rstrip('.')}. {way_on}") from error

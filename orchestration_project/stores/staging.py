@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestration_project.core.errors import ArtifactRefused
-from orchestration_project.stores.files import publish_file, temporary_beside
+from orchestration_project.stores.files import publish_file, read_parquet, temporary_beside
 from orchestration_project.stores.formats import ERROR, LINE, RAW, read_slices
 from orchestration_project.stores.home import Home
 
@@ -41,13 +41,10 @@ def discard_staged(home: Home, token: str) -> None:
 
 
 def read_staged(home: Home, path: str) -> "pyarrow.Table":
-    """A staged slice, by its path below the home. ArtifactRefused when it is gone."""
-    import pyarrow.parquet
-
-    try:
-        return pyarrow.parquet.ParquetFile(home.root / path).read()
-    except FileNotFoundError as error:
-        raise ArtifactRefused(f"{path} is named in the ledger and is not in {home.root}. Put it back.") from error
+    """A staged slice, by its path below the home. ArtifactRefused when it is gone or damaged."""
+    if not (home.root / path).is_file():
+        raise ArtifactRefused(f"{path} is named in the ledger and is not in {home.root}. Put it back.")
+    return read_parquet(home.root / path, "Put it back from a backup.")
 
 
 def frame_of(table: "pyarrow.Table") -> "pd.DataFrame":

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from orchestration_project.core.errors import ArtifactRefused
-from orchestration_project.stores.files import file_digest, publish_file, temporary_beside
+from orchestration_project.stores.files import file_digest, publish_file, read_parquet, temporary_beside
 
 if TYPE_CHECKING:
     import duckdb
@@ -64,26 +64,22 @@ class Warehouse:
         return _write(self.quarantine, Path(path).with_name(f"{uuid4().hex}.parquet"), table)
 
     def read_quarantine(self, path: str) -> "pyarrow.Table":
-        """Rows that a gate refused, as text; ArtifactRefused if the file is gone."""
-        import pyarrow.parquet
-
+        """Rows that a gate refused, as text; ArtifactRefused if the file is gone or damaged."""
         full = self.quarantine / path
         if not full.is_file():
             raise ArtifactRefused(f"{path} is named in the ledger and is not in {self.quarantine}. Put it back.")
-        return pyarrow.parquet.ParquetFile(full).read()
+        return read_parquet(full, "Put it back from a backup.")
 
     def read(self, path: str, columns: list[str] | None = None) -> "pyarrow.Table":
-        """One version as Arrow, or those of these columns that it has; ArtifactRefused if the file is gone."""
-        import pyarrow.parquet
-
+        """One version as Arrow, or those of these columns that it has; ArtifactRefused if the file is gone or damaged."""
         full = self.root / path
         if not full.is_file():
             raise self._gone(path)
-        return pyarrow.parquet.ParquetFile(full).read(columns)
+        return read_parquet(full, _WAY_ON, columns)
 
     def message_ids(self, path: str) -> set[str]:
         """The messages that a version has rows of, by their ids; none where its rows name no message. ArtifactRefused if
-        the file is gone.
+        the file is gone or damaged.
         """
         table = self.read(path, ["message_id"])
         return set(table["message_id"].to_pylist()) if table.num_columns else set()
@@ -121,10 +117,10 @@ class Warehouse:
         return connection
 
     def _gone(self, path: str) -> ArtifactRefused:
-        return ArtifactRefused(
-            f"{path} is named in the manifest and is not in {self.root}. "
-            "Put the file back from a backup, or materialise its partition again."
-        )
+        return ArtifactRefused(f"{path} is named in the manifest and is not in {self.root}. {_WAY_ON}")
+
+
+_WAY_ON = "Put the file back from a backup, or materialise its partition again."
 
 
 def has_read(connection: "duckdb.DuckDBPyConnection", query: str, asset: str) -> bool:
