@@ -14,8 +14,9 @@ from filelock import FileLock
 from live_project import FAST, SMALL_WORKFLOW, Project, free_port, wait_until
 
 from orchestration_project.cli.running import SAMPLES
-from orchestration_project.stores import arrivals, champions
+from orchestration_project.stores import arrivals, champions, run_requests
 from orchestration_project.stores.model_versions import ModelVersion
+from orchestration_project.stores.run_requests import SILENT_BEATS
 
 
 @pytest.fixture
@@ -69,6 +70,14 @@ def run_ids(project: Project) -> list[str]:
     return [request["run_id"] for request in project.requests() if request["state"] == "running"]
 
 
+def believed_at_work(project: Project) -> list[str]:
+    """Runs that the ledger still believes to be at work."""
+    seconds = SILENT_BEATS * project.home.settings.heartbeat_seconds
+    with project.home.ledger.read() as connection:
+        gone = {found.run_id for found in run_requests.silent(connection, seconds)}
+    return [run_id for run_id in run_ids(project) if run_id not in gone]
+
+
 def test_up_works_stops_whole_and_goes_on(project: Project, tmp_path: Path) -> None:
     up = start(project)
     wait_until(lambda: answers(url(project)), "the UI")
@@ -101,8 +110,9 @@ def test_up_works_stops_whole_and_goes_on(project: Project, tmp_path: Path) -> N
     assert project.processes_left() == []
     assert not answers(url(project))
 
-    # a command goes on with it as well, now that nothing else does
+    # a command goes on with it as well, once the run is known to be gone
     gate.touch()
+    wait_until(lambda: not believed_at_work(project), "the end of the run's heartbeats")
     assert project.orchestrate("send", "calm again", "--json")["done"] == 1
     assert project.status() == {"done": 3}
     assert sorted(project.rows("note")["text"]) == ["calm again", "so angry", f"wait for {gate}"]
